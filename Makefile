@@ -1,0 +1,35 @@
+# Two commands do all the set-up: `make demo` shows the tap at work, `make test` is the whole check.
+# Needed: Python 3.9 or later with venv, git, make.
+
+PYTHON ?= python3
+# Waiting is most of what the tests do: more workers than cores.
+WORKERS ?= 6
+BIN = .venv/bin
+PIP = -m pip --quiet --disable-pip-version-check
+
+.PHONY: test lint pytest demo clean
+
+test: lint pytest
+
+lint: .venv/ready
+	$(BIN)/pylint tap_helpscout tests setup.py
+
+pytest: .venv/ready
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+.venv/ready: setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/python $(PIP) install --editable '.[dev]'
+	touch $@
+
+# A target lives in an environment of its own, as Singer advises.
+.venv-%/ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(PIP) install $*
+	touch $@
+
+demo: .venv/ready .venv-target-jsonl/ready .venv-singer-tools/ready
+	$(BIN)/python -m tests.demo
+
+clean:
+	rm -rf .venv .venv-* .demo .bench .integration build dist *.egg-info

@@ -1,0 +1,37 @@
+"""Packaging; the ranges are tested at both ends."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="tap-helpscout",
+    version="0.1.0",
+    description="Singer tap for Help Scout: every conversation, thread and customer, none lost",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    classifiers=[
+        "Environment :: Console",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3 :: Only",
+    ],
+    python_requires=">=3.9",
+    packages=find_packages(include=["tap_helpscout"]),
+    package_data={"tap_helpscout": ["schemas/*.json"]},
+    install_requires=[
+        "singer-python>=6.1,<7",
+        "requests>=2.25,<3",
+        "backoff>=2.2.1,<3",
+    ],
+    extras_require={
+        "dev": [
+            "pylint>=3.3,<5",
+            "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
+            "hypothesis>=6.100,<7",
+            "build>=1,<2",
+        ],
+    },
+    entry_points={"console_scripts": ["tap-helpscout=tap_helpscout:main"]},
+)

@@ -1,0 +1,291 @@
+"""How Help Scout is asked: one session, one retry layer, timeouts, pace, ordered concurrency.
+
+    get → retried → authorised (a 401 is cured once) → sent (slot, pace, timeout) → Help Scout
+
+    ApiError                 the API's answer, in words
+      ├─ RetriableError      might pass: tried again, and then raised
+      └─ UnauthorizedError   no stream can be read: end the run
+"""
+
+import collections
+import contextlib
+import random
+import threading
+import time
+import types
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from functools import partial
+
+import backoff
+import requests
+import singer
+
+from tap_helpscout.auth import Auth
+
+LOGGER = singer.get_logger()
+
+TOKEN_PATH = "/v2/oauth2/token"
+CLOCK_PATH = "/v2/users/me"  # small, and anyone may read it
+TRIES = 10
+LONGEST_PAUSE = 60  # seconds
+WAITS = 60  # how often in a row one request may be told to wait
+MINUTE = 60.25  # a little more than the API's own, for what the network adds
+
+
+class ApiError(Exception):
+    """Help Scout refused a request; safe to go on with another stream."""
+
+    def __init__(self, message, status=None, wait=None):
+        super().__init__(message)
+        self.status, self.wait = status, wait
+
+
+class RetriableError(ApiError):
+    """A connection that failed or an answer that may be better next time; `wait` is how many
+    seconds the API says to wait, None if it does not say."""
+
+
+class UnauthorizedError(ApiError):
+    """The credentials are refused: nothing else can be read either."""
+
+
+class Client:
+    """GETs from one account, `concurrency` at once at most."""
+
+    def __init__(self, path, config, dev=False):
+        self._config = config
+        self._session = requests.Session()
+        self._session.headers.update({"User-Agent": config.user_agent,
+                                      "Accept": "application/hal+json, application/json"})
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=config.concurrency)
+        self._session.mount(config.api_url, adapter)
+        self._auth = Auth(path, config, dev, self._exchange)
+        self._slots = threading.BoundedSemaphore(config.concurrency)
+        self._pool = config.concurrency > 1 and ThreadPoolExecutor(config.concurrency)
+        self._first_answer_at = None
+        self.pace = Pace(config.rate_limit_share)
+        # How many results to ask for ahead of the one that is being used.
+        self.depth = config.concurrency if self._pool else 0
+
+    def now(self):
+        """The API's own clock when it first answered."""
+        self._retried(TRIES, self._auth.live_token)
+        if not self._first_answer_at:
+            try:
+                self.get(CLOCK_PATH)
+            except UnauthorizedError:
+                raise
+            except ApiError:
+                if not self._first_answer_at:
+                    raise
+        return self._first_answer_at
+
+    def submit(self, function, *args):
+        """A future of function(*args); where one request at a time is allowed, its result() is
+        what makes it run, in the same thread."""
+        if self._pool:
+            return self._pool.submit(function, *args)
+        return types.SimpleNamespace(result=partial(function, *args))
+
+    def get(self, path, params=None, tries=TRIES):
+        """The JSON that a path answers with, after as many tries as it takes and is allowed."""
+        return self._retried(tries, self._authorised, path, params)
+
+    def _retried(self, tries, ask, *args):
+        """The one retry layer; nothing below it tries anything again."""
+        def before_pause(details):
+            error, pause = details["exception"], details["wait"]
+            LOGGER.warning("%s; trying again in %.1f s", error, pause)
+            if error.status == 429:
+                self.pace.hold(pause)
+
+        pauses = partial(_pauses, tries, self._config.retry_seconds)
+        return backoff.on_exception(pauses, RetriableError, jitter=None, logger=None,
+                                    on_backoff=before_pause)(ask)(*args)
+
+    def _authorised(self, path, params):
+        request = self._request("GET", path, params=params, auth=self._auth)
+        try:
+            return self._send(request)
+        except UnauthorizedError:
+            if not self._auth.refuse(request.headers["Authorization"]):
+                raise
+        return self._send(self._request("GET", path, params=params, auth=self._auth))
+
+    def _exchange(self, grant):
+        # Without an `auth` of its own a ~/.netrc would give this request one.
+        try:
+            answer = self._send(self._request("POST", TOKEN_PATH, data=grant,
+                                              auth=lambda request: request))
+        except RetriableError:
+            raise
+        except ApiError as error:
+            raise UnauthorizedError(
+                f"{error}. Check client_id and client_secret against My Apps in Help Scout, that "
+                "the user who made the app is active, and that the refresh_token, if the config "
+                "has one, is the latest (it dies when it is used): else authorize again") from error
+        if not isinstance(answer, dict) or not isinstance(answer.get("access_token"), str):
+            raise RetriableError(f"POST {TOKEN_PATH} answered without an access_token")
+        return answer
+
+    def _request(self, method, path, **kwargs):
+        # Prepared outside a slot, for the authorisation may need a request of its own.
+        return self._session.prepare_request(
+            requests.Request(method, self._config.api_url + path, **kwargs))
+
+    def _send(self, request):
+        what = f"{request.method} {request.path_url.partition('?')[0]}"
+        # Proxies and private CAs come from the environment.
+        settings = self._session.merge_environment_settings(request.url, {}, None, None, None)
+        with self._slots:
+            self.pace.wait()
+            try:
+                response = self._session.send(request, timeout=self._config.request_timeout,
+                                              allow_redirects=False, **settings)
+            except requests.exceptions.InvalidURL as error:
+                raise ApiError(f"{what} failed: {self._redact(error)}") from None
+            except requests.RequestException as error:
+                raise RetriableError(f"{what} failed: {self._redact(_reason(error))}") from None
+        self._note(response.headers)
+        error = self._error(what, response)
+        if error:
+            raise error
+        try:
+            return response.json()
+        except ValueError:
+            raise RetriableError(f"{what} answered 200 with something that is not JSON",
+                                 200) from None
+
+    def _note(self, headers):
+        limit = headers.get("X-RateLimit-Limit-Minute", "")
+        if limit.isdigit() and int(limit):
+            self.pace.limit = int(limit)
+        if not self._first_answer_at:
+            try:
+                moment = parsedate_to_datetime(headers["Date"]).astimezone(timezone.utc)
+            except (KeyError, TypeError, ValueError):
+                moment = datetime.now(timezone.utc)
+            self._first_answer_at = moment.replace(microsecond=0)
+
+    def _error(self, what, response):
+        status = response.status_code
+        if status == 200:
+            return None
+        message = f"{what} answered {status}{self._redact(_words(response))}"
+        if status in (408, 429) or status >= 500:
+            return RetriableError(message, status, _told_to_wait(response.headers))
+        return (UnauthorizedError if status == 401 else ApiError)(message, status)
+
+    def _redact(self, text):
+        text = str(text)
+        for secret in self._auth.secrets.copy():
+            text = text.replace(secret, "***")
+        return text
+
+
+class Pace:
+    """Keeps to a share of what the account may ask in any minute, and holds when told to."""
+
+    def __init__(self, share):
+        self.limit = 200  # requests a minute, until the API says
+        self._share, self._sent, self._held_until = share, collections.deque(), 0
+        self._lock = threading.Lock()
+
+    def wait(self):
+        """Returns when one more request may be sent, and counts it."""
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                while self._sent and self._sent[0] <= now - MINUTE:
+                    self._sent.popleft()
+                allowed = max(1, int(self.limit * self._share))
+                pause = self._held_until - now
+                if len(self._sent) >= allowed:
+                    pause = max(pause, self._sent[-allowed] + MINUTE - now)
+                if pause <= 0:
+                    self._sent.append(now)
+                    return
+            time.sleep(pause)
+
+    def hold(self, seconds):
+        """Nothing is sent for so long: the account's minute is used up."""
+        with self._lock:
+            self._held_until = max(self._held_until, time.monotonic() + seconds)
+
+    def __str__(self):
+        with self._lock:
+            used = sum(sent > time.monotonic() - MINUTE for sent in self._sent)
+            return f"{used} of {int(self.limit * self._share)}"
+
+
+def ahead(items, depth, weight=lambda item: 1):
+    """The items of an iterator, taken from it so far ahead that `depth` in weight wait in line."""
+    line, load = collections.deque(), 0
+    for item in items:
+        line.append(item)
+        load += weight(item)
+        while load > depth:
+            load -= weight(line[0])
+            yield line.popleft()
+    yield from line
+
+
+def _pauses(tries, seconds):
+    """For backoff: after each failure the seconds to wait, until there were too many.
+
+    Being told to wait is not a failed try and costs nothing of the time allowed.
+    """
+    error = yield
+    deadline, failures, told = time.monotonic() + seconds, 0, 0
+    while True:
+        if error.wait is not None and told < WAITS:
+            told += 1
+            deadline += error.wait
+            error = yield error.wait + random.uniform(0.1, 0.5)
+            continue
+        pause = min(2 ** failures, LONGEST_PAUSE) * random.uniform(0.5, 1)
+        failures += 1
+        if failures >= tries or time.monotonic() + pause > deadline:
+            return
+        error = yield pause
+
+
+def _told_to_wait(headers):
+    for name in ("X-RateLimit-Retry-After", "Retry-After"):
+        try:
+            # A date, which HTTP allows too, is not a number: then the pause is our own.
+            seconds = float(headers[name])
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds <= 3600:
+            return seconds
+    return None
+
+
+def _words(response):
+    """What the API says of an error, and how its support can find it."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        body = {}
+    said = [body.get(key) for key in ("message", "error", "error_description")]
+    # In another shape the details are left out.
+    with contextlib.suppress(AttributeError, KeyError, TypeError):
+        said.extend(f"{detail.get('path')} {detail.get('message')}"
+                    for detail in body["_embedded"]["errors"])
+    reference = body.get("logRef") or response.headers.get("Correlation-Id")
+    words = ": ".join(str(part) for part in said if part) or response.reason or ""
+    return (f" ({words})" if words else "") + (f" [reference {reference}]" if reference else "")
+
+
+def _reason(error):
+    """The root of a connection error: what requests wraps around it repeats the URL."""
+    if isinstance(error, requests.Timeout):
+        return "no answer within request_timeout"
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__
+    return f"{type(error).__name__} {error}".strip()

@@ -1,0 +1,302 @@
+"""Walks the tree of selected streams, parent → child, and writes Singer messages."""
+
+import time
+from datetime import datetime, timedelta, timezone
+
+import singer
+from singer import metrics
+
+from tap_helpscout import reading
+from tap_helpscout.client import ApiError, UnauthorizedError, ahead
+from tap_helpscout.config import ConfigError
+from tap_helpscout.discover import load_schema
+from tap_helpscout.streams import STREAMS
+from tap_helpscout.transform import (
+    format_moment, moment_or_none, parse_moment, project, to_record)
+
+LOGGER = singer.get_logger()
+
+GONE = (301, 404, 410)  # how a parent that was merged or deleted answers for its children
+PROGRESS_SECONDS = 5
+
+
+class Bookmarks:
+    """The state: where each stream's next run begins. Flat, as published versions wrote it:
+
+        {"currently_syncing": "users", "bookmarks": {"users": "2019-06-11T13:37:55Z"}}
+    """
+
+    def __init__(self, state, source):
+        self._state = dict(state)
+        self._dates = self._state.setdefault("bookmarks", {})
+        if not isinstance(self._dates, dict):
+            raise ConfigError(f"the state file {source} must hold an object under 'bookmarks'")
+        self._dates = self._state["bookmarks"] = dict(self._dates)
+        self._moments = {}
+        for name in self._dates.keys() & STREAMS.keys():
+            try:
+                self._moments[name] = self._dates[name] and parse_moment(self._dates[name])
+            except ValueError as error:
+                raise ConfigError(f"the state file {source} must hold a date like "
+                                  f"\"2019-06-11T13:37:55Z\" as the bookmark of {name}") from error
+
+    def get(self, name):
+        """A stream's bookmark as a moment, None where it has none yet."""
+        return self._moments.get(name)
+
+    def advance(self, name, moment):
+        """Moves a bookmark, never backwards."""
+        if not self.get(name) or moment > self.get(name):
+            self._moments[name] = moment
+            self._dates[name] = format_moment(moment)
+
+    @property
+    def currently_syncing(self):
+        """The stream in work, kept only to begin with it after an interruption."""
+        return self._state.get("currently_syncing")
+
+    @currently_syncing.setter
+    def currently_syncing(self, name):
+        self._state.pop("currently_syncing", None)
+        if name:
+            self._state["currently_syncing"] = name
+
+    def message(self):
+        """The state as a Singer message."""
+        return singer.StateMessage(
+            {**self._state, "bookmarks": dict(self._dates)})
+
+
+class Node:
+    """A stream of this run's tree, and what of it is written: nothing where `schema` is None."""
+
+    def __init__(self, stream, schema, children):
+        self.stream, self.schema, self.children = stream, schema, children
+        self.name = stream.tap_stream_id
+        self.start = None
+        self.is_active = schema is not None
+        self.embedding = stream.embed and reading.Embedding(stream.embed)
+        self.counter = metrics.record_counter(self.name)
+        self.read, self.written, self.gone, self.error = 0, 0, 0, None
+        self.began, self.silent_until = time.monotonic(), 0
+        self._warned = set()
+
+    def tree(self):
+        """This node and all below it."""
+        yield self
+        for child in self.children:
+            yield from child.tree()
+
+    def fail(self, error):
+        """Takes the stream, and what hangs on it, out of the run: their bookmarks stay."""
+        for node in self.tree():
+            node.error = node.error or error
+            node.is_active = False
+
+    def is_read(self):
+        """Whether its rows are needed, to be written or for a child."""
+        return any(node.is_active for node in self.tree())
+
+    def record(self, row, context):
+        """What is written of a row."""
+        parent_keys = {key: context[key] for key in self.stream.parent_keys}
+        return project(to_record(self.stream, row, parent_keys), self.schema, self._warn)
+
+    def _warn(self, path):
+        if path not in self._warned:
+            self._warned.add(path)
+            if _is_unknown(load_schema(self.name), path):
+                LOGGER.warning("%s: the API sends %s, which the schema lacks: it is left out",
+                               self.name, ".".join(path))
+
+
+def _is_unknown(schema, path):
+    """Whether a schema lacks a path; a field that was only deselected is known."""
+    for name in path:
+        while "items" in schema:
+            schema = schema["items"]
+        schema = schema.get("properties", {}).get(name)
+        if schema is None:
+            return True
+    return False
+
+
+class Sync:
+    """One run over the selected streams ({tap_stream_id: schema}); `write` takes messages."""
+
+    def __init__(self, client, config, selected, bookmarks, write):
+        self._client, self._config, self._bookmarks, self._write = client, config, bookmarks, write
+        self._roots = [node for node in (
+            _plan(stream, selected) for stream in STREAMS.values() if not stream.parent) if node]
+        self._end = self._last_state = None
+
+    def run(self):
+        """Reads all that is selected; returns the nodes of streams that failed."""
+        self._end = self._client.now()
+        for node in self._nodes():
+            node.start = self._start_of(node.stream)
+        for node in self._nodes():
+            if node.schema:
+                keys, key = list(node.stream.key_properties), node.stream.replication_key
+                self._write(singer.SchemaMessage(node.name, node.schema, keys, key and [key]))
+        first = self._bookmarks.currently_syncing
+        for root in sorted(self._roots, key=lambda root: all(
+                node.name != first for node in root.tree())):
+            self._bookmarks.currently_syncing = root.name
+            self._write_state()
+            try:
+                self._read(root)
+            except UnauthorizedError:
+                raise
+            except ApiError as error:
+                root.fail(error)
+                LOGGER.error("%s failed: %s", root.name, error)
+        self._bookmarks.currently_syncing = None
+        self._write_state()
+        return self._summary()
+
+    def _nodes(self):
+        return [node for root in self._roots for node in root.tree()]
+
+    def _start_of(self, stream):
+        bookmark = self._bookmarks.get(stream.tap_stream_id) if stream.has_bookmark else None
+        if bookmark:
+            return bookmark - timedelta(seconds=self._config.lookback_seconds)
+        return self._config.start_date if stream.is_windowed or (
+            stream.parent and STREAMS[stream.parent].is_windowed) else None
+
+    def _read(self, root):
+        context = {"start": format_moment(self._config.start_date),
+                   "end": format_moment(self._end)}
+        if not root.stream.is_windowed:
+            self._walk(root, reading.listed(self._client, root.stream, context, self._end), context)
+            return
+        # Streams of one tree may stand at different bookmarks: each is read from its own.
+        selected = [node for node in root.tree() if node.schema]
+        starts = sorted({node.start.replace(microsecond=0) for node in selected})
+        settled = self._end - timedelta(seconds=self._config.lookback_seconds)
+        for low, high in zip(starts, [*starts[1:], self._end]):
+            high = min(high, self._end)
+            for node in selected:
+                node.is_active = not node.error and node.start < low + timedelta(seconds=1)
+            if low < high and root.is_read():
+                embedding = next((node.embedding for node in root.children
+                                  if node.embedding and node.is_active), None)
+                LOGGER.info("%s: reading what changed from %s to %s", root.name,
+                            format_moment(low), format_moment(high))
+                root.read, root.began, root.silent_until = 0, time.monotonic(), 0
+                self._walk(root, reading.windows(
+                    self._client, root.stream, context, reading.Reach(low, settled, high),
+                    embedding), context)
+
+    def _walk(self, node, items, context):
+        """The one recursion: writes each row, then its children's rows; at a Checkpoint all rows
+        before it are out."""
+        coming = ((item, self._children(node, item, context)) for item in items)
+        for item, lists in ahead(coming, 2 * self._client.depth, _weight):
+            if isinstance(item, reading.Checkpoint):
+                self._checkpoint(node, item)
+                continue
+            node.read += 1
+            if node.is_active:
+                self._write_row(node, item, context)
+            for child, rows, _, child_context in lists:
+                if not child.error:
+                    self._walk_child(child, rows, child_context)
+
+    def _children(self, node, row, context):
+        """For each child stream its rows under this row, asked for already."""
+        lists = []
+        for child in node.children:
+            if child.is_read() and not isinstance(row, reading.Checkpoint):
+                child_context = {**context, child.stream.parent_keys[-1]: row.get("id")}
+                rows, weight = reading.children(
+                    self._client, child.stream, child_context, row, child.embedding)
+                lists.append((child, rows, weight, child_context))
+        return lists
+
+    def _walk_child(self, child, rows, context):
+        try:
+            self._walk(child, rows, context)
+        except UnauthorizedError:
+            raise
+        except ApiError as error:
+            if error.status in GONE:
+                child.gone += 1
+                LOGGER.warning("%s: %s %s was deleted or merged meanwhile, skipped", child.name,
+                               child.stream.parent_keys[-1], context[child.stream.parent_keys[-1]])
+            else:
+                child.fail(error)
+                LOGGER.error("%s failed: %s", child.name, error)
+
+    def _write_row(self, node, row, context):
+        record = node.record(row, context)
+        stream = node.stream
+        if node.start and stream.replication_key and not stream.is_windowed:
+            # A list that the API does not filter.
+            changed_at = moment_or_none(record.get(stream.replication_key))
+            if changed_at and changed_at < node.start:
+                return
+        if any(record.get(key) is None for key in stream.key_properties):
+            LOGGER.warning("%s: a row without its key %s is left out: %s", node.name,
+                           ", ".join(stream.key_properties), sorted(row))
+            return
+        node.written += 1
+        node.counter.increment()
+        self._write(singer.RecordMessage(
+            node.name, record, time_extracted=datetime.now(timezone.utc)))
+
+    def _checkpoint(self, root, checkpoint):
+        for node in root.tree():
+            if node.is_active and node.stream.has_bookmark:
+                self._bookmarks.advance(node.name, checkpoint.high)
+        self._write_state()
+        self._say_progress(root, checkpoint)
+
+    def _write_state(self):
+        message = self._bookmarks.message()
+        if message != self._last_state:
+            self._last_state = message
+            self._write(message)
+
+    def _say_progress(self, root, checkpoint):
+        """The first window, the last, and in between one line every few seconds."""
+        now = time.monotonic()
+        if checkpoint.expected is None or (
+                now < root.silent_until and checkpoint.high < self._end):
+            return
+        root.silent_until = now + PROGRESS_SECONDS
+        share = min(root.read / max(checkpoint.expected, 1), 1)
+        taken = now - root.began
+        LOGGER.info(
+            "%s: window %s to %s read; %d of %d rows (%d %%), %d rows/s, about %d s left; "
+            "%s requests a minute", root.name, format_moment(checkpoint.low),
+            format_moment(checkpoint.high), root.read, checkpoint.expected, 100 * share,
+            root.read / max(taken, 0.001), taken * (1 - share) / max(share, 0.001),
+            self._client.pace)
+
+    def _summary(self):
+        failed = []
+        for node in self._nodes():
+            if not node.schema:
+                continue
+            node.counter.__exit__(None, None, None)
+            LOGGER.info("%s: %d rows%s%s", node.name, node.written,
+                        f", {node.gone} parents gone meanwhile" if node.gone else "",
+                        ", incomplete" if node.error else "")
+            if node.error:
+                failed.append(node)
+        return failed
+
+
+def _plan(stream, selected):
+    """The tree below a stream, without what is neither selected nor needed; None if all is."""
+    children = [node for node in (_plan(child, selected) for child in STREAMS.values()
+                                  if child.parent == stream.tap_stream_id) if node]
+    schema = selected.get(stream.tap_stream_id)
+    return Node(stream, schema, children) if schema or children else None
+
+
+def _weight(item):
+    _, lists = item
+    return sum(weight for _, _, weight, _ in lists) or 0.1

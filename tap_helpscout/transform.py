@@ -1,0 +1,123 @@
+"""From an answer's rows to Singer records: names, dates, reshapes. Everything here is pure."""
+
+import functools
+import re
+from datetime import timezone
+
+import ciso8601
+
+# Objects whose keys are data (a kind of entity, an id), not names: they are passed on as they came.
+MAPS = frozenset({"associatedEntities", "mailboxStatuses"})
+
+EPOCH = "1970-01-01T00:00:00Z"
+
+
+def parse_moment(text):
+    """Any ISO 8601 moment as an aware UTC datetime; one without an offset is UTC already."""
+    if not isinstance(text, str):
+        raise ValueError(f"not a date: {text!r}")
+    moment = ciso8601.parse_datetime(text)
+    return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def format_moment(moment):
+    """The only form that the API takes: UTC, whole seconds, rounded down."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment_or_none(value):
+    """The moment that a record's field holds, None where it holds no date."""
+    try:
+        return parse_moment(value)
+    except ValueError:
+        return None
+
+
+@functools.lru_cache(maxsize=4096)
+def snake_case(name):
+    """`photoUrl` → `photo_url`, `social-profiles` → `social_profiles`."""
+    words = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", words).replace("-", "_").lower()
+
+
+def to_snake_case(value):
+    """A copy of any JSON value with names in snake_case, `_links` gone and `_embedded` lifted.
+
+    What an object holds itself wins over what is embedded in it: a conversation's `threads` is
+    their number. Two spellings of one name in one object keep both, the second as it was spelt.
+    """
+    if isinstance(value, list):
+        return [to_snake_case(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    result, embedded = {}, None
+    for key, inner in value.items():
+        if key == "_embedded" and (inner is None or isinstance(inner, dict)):
+            embedded = inner
+        elif key != "_links":
+            name = snake_case(key)
+            result[key if name in result else name] = (
+                inner if key in MAPS else to_snake_case(inner))
+    if embedded:
+        for name, inner in to_snake_case(embedded).items():
+            result.setdefault(name, inner)
+    return result
+
+
+def to_record(stream, row, parent_keys):
+    """The record of one row of a stream, with the keys of the parents that it was listed under."""
+    record = stream.reshape(to_snake_case(row))
+    return {**parent_keys, **record}
+
+
+def project(value, schema, unknown, path=()):
+    """What of a record its schema lists; calls `unknown` with the path of each other field."""
+    if isinstance(value, dict) and "properties" in schema:
+        properties, result = schema["properties"], {}
+        for name, inner in value.items():
+            if name not in properties:
+                unknown(path + (name,))
+            elif isinstance(inner, (dict, list)):
+                result[name] = project(inner, properties[name], unknown, path + (name,))
+            else:
+                result[name] = inner
+        return result
+    if isinstance(value, list) and "items" in schema:
+        return [project(item, schema["items"], unknown, path) for item in value]
+    return value
+
+
+# Reshapes, for the table of streams: each makes a function from record to record.
+
+def unchanged(record):
+    """The record as it is."""
+    return record
+
+
+def rename(**names):
+    """Gives fields other names: `rename(threadid="thread_id")`."""
+    return lambda record: {names.get(name, name): value for name, value in record.items()}
+
+
+def only(**names):
+    """Keeps these fields and no others, under other names: `only(id="user_id")`."""
+    return lambda record: {new: record[old] for old, new in names.items() if old in record}
+
+
+def latest(name, *fields):
+    """Adds `name`, the latest of these fields (`a.b`: b in a) as it is spelt there, never null."""
+    paths = [field.split(".") for field in fields]
+
+    def dates(record):
+        for *outer, field in paths:
+            holder = record
+            for key in outer:
+                holder = holder.get(key)
+                if not isinstance(holder, dict):
+                    break
+            else:
+                moment = moment_or_none(holder.get(field))
+                if moment:
+                    yield moment, holder[field]
+
+    return lambda record: {**record, name: max(dates(record), default=(None, EPOCH))[1]}

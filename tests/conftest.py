@@ -1,0 +1,138 @@
+"""What every test comes in through: the command line, against a fake Help Scout."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fake_helpscout import FakeHelpScout
+
+TAP = str(Path(sys.executable).with_name("tap-helpscout"))
+
+
+class Run:
+    """What a finished run of the tap wrote."""
+
+    def __init__(self, code, stdout, log):
+        self.code, self.log, self.lines = code, log, stdout.splitlines()
+        self.messages = [json.loads(line) for line in self.lines]
+
+    def of_type(self, kind, stream=None):
+        return [message for message in self.messages if message["type"] == kind
+                and (stream is None or message["stream"] == stream)]
+
+    def records(self, stream):
+        return [message["record"] for message in self.of_type("RECORD", stream)]
+
+    @property
+    def streams(self):
+        """The streams that records came for."""
+        return {message["stream"] for message in self.of_type("RECORD")}
+
+    @property
+    def state(self):
+        """The last state, as a runner would keep it."""
+        return self.of_type("STATE")[-1]["value"]
+
+    @property
+    def bookmarks(self):
+        return self.state["bookmarks"]
+
+
+class Tap:
+    """The command, with a config for the fake in a folder of its own."""
+
+    def __init__(self, fake, folder):
+        self.fake, self.folder = fake, folder
+        self.config_path = folder / "config.json"
+        self.configure()
+
+    def configure(self, **settings):
+        """Writes config.json; a setting of None is left out."""
+        config = {"client_id": self.fake.client_id, "client_secret": self.fake.client_secret,
+                  "start_date": "2010-01-01T00:00:00Z", "api_url": self.fake.url,
+                  "retry_seconds": 30, **settings}
+        self.config_path.write_text(json.dumps(
+            {key: value for key, value in config.items() if value is not None}))
+
+    @property
+    def config(self):
+        return json.loads(self.config_path.read_text())
+
+    def file(self, name, document):
+        """The path of a JSON file with this document in it."""
+        path = self.folder / name
+        path.write_text(document if isinstance(document, str) else json.dumps(document))
+        return str(path)
+
+    def command(self, *args, state=None, catalog=None):
+        command = [TAP, *args]
+        if "--config" not in args and "--discover" not in args:
+            command += ["--config", str(self.config_path)]
+        if state is not None:
+            command += ["--state", self.file("state.json", state)]
+        if catalog is not None:
+            command += ["--catalog", self.file("catalog.json", catalog)]
+        return command
+
+    def run(self, *args, state=None, catalog=None, env=None, timeout=120, **popen):
+        done = subprocess.run(  # the exit code is the caller's to judge
+            self.command(*args, state=state, catalog=catalog), capture_output=True, timeout=timeout,
+            env=self.env(env), check=False, **popen)
+        assert "Traceback" not in done.stderr.decode(), done.stderr.decode()
+        return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def good_run(self, *args, **kwargs):
+        """A run that must succeed."""
+        run = self.run(*args, **kwargs)
+        assert run.code == 0, run.log
+        return run
+
+    def start(self, *args, state=None, catalog=None, env=None, **popen):
+        """The running process, for tests that interrupt it."""
+        return subprocess.Popen(
+            self.command(*args, state=state, catalog=catalog), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, env=self.env(env), **popen)
+
+    @staticmethod
+    def env(changes):
+        # A coverage or warning setting of the test run is not the tap's.
+        return {**os.environ, "PYTHONWARNINGS": "error", **(changes or {})}
+
+    def discover(self):
+        return json.loads(self.run_raw("--discover"))
+
+    def run_raw(self, *args):
+        return subprocess.run([TAP, *args], capture_output=True, check=True, timeout=60,
+                              env=self.env(None)).stdout
+
+    def select(self, *streams):
+        """A catalog that selects these streams and no others."""
+        catalog = self.discover()
+        for entry in catalog["streams"]:
+            for item in entry["metadata"]:
+                if item["breadcrumb"] == []:
+                    item["metadata"]["selected"] = entry["tap_stream_id"] in streams
+        return catalog
+
+
+@pytest.fixture(name="fake")
+def _fake():
+    """A small account, with pages small enough that lists have several and windows too."""
+    with FakeHelpScout(page_size=5) as fake:
+        yield fake
+
+
+@pytest.fixture(name="tap")
+def _tap(fake, tmp_path):
+    return Tap(fake, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _default_sigpipe():
+    # A test process whose parent ignores SIGINT would hand that on to the tap.
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,311 @@
+"""The fake Help Scout itself, asked over HTTP."""
+# pylint: disable=redefined-outer-name
+import json
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+
+import pytest
+import requests
+
+from tests.fake_data import build, counts, stamp
+from tests.fake_helpscout import FakeHelpScout
+
+NOW = datetime.now(timezone.utc).replace(microsecond=0)
+WORLD = build(now=NOW)  # it never changes: every fake keeps its own edits
+ALL = {"status": "all", "sortField": "modifiedAt", "sortOrder": "asc"}
+CONVERSATIONS, REPORT = "/v2/conversations", "/v2/reports/happiness/ratings"
+WHOLE_REPORT = {"start": "2000-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z"}
+
+
+@pytest.fixture
+def fake():
+    with FakeHelpScout(WORLD) as fake:
+        yield fake
+
+
+def get(fake, path, **params):
+    headers = {"Authorization": "Bearer " + fake.new_access_token()}
+    return requests.get(fake.url + path, params=params, headers=headers, timeout=20,
+                        allow_redirects=False)
+
+
+def rows(fake, path, key, **params):
+    """The rows of all pages, found by following `_links.next`."""
+    answer, found = get(fake, path, **params).json(), []
+    while True:
+        found += answer.get("_embedded", {}).get(key, [])
+        if "next" not in answer["_links"]:
+            assert answer["page"]["totalElements"] == len(found)
+            return found
+        answer = get(fake, answer["_links"]["next"]["href"][len(fake.url):]).json()
+
+
+def ids(fake, **params):
+    return [row["id"] for row in rows(fake, CONVERSATIONS, "conversations", **{**ALL, **params})]
+
+
+def ask_token(fake, **fields):
+    asked = {"client_id": fake.client_id, "client_secret": fake.client_secret, **fields}
+    return requests.post(fake.url + "/v2/oauth2/token", data=asked, timeout=20)
+
+
+def test_all_pages_together_are_the_truth(fake):
+    truth = fake.truth()
+    by_date = sorted(truth["conversations"], key=lambda row: (fake.modified(row["id"]), row["id"]))
+    assert rows(fake, CONVERSATIONS, "conversations", **ALL) == by_date
+    customers = rows(fake, "/v2/customers", "customers", sortField="modifiedAt", sortOrder="asc")
+    assert customers == sorted(truth["customers"], key=lambda row: (row["updatedAt"], row["id"]))
+    for name in ("mailboxes", "users", "workflows", "teams"):
+        assert rows(fake, f"/v2/{name}", name) == truth[name]
+    longest = max(truth["conversations"], key=lambda row: row["threads"])["id"]
+    assert rows(fake, f"/v2/conversations/{longest}/threads", "threads") == fake.threads(longest)
+    first = get(fake, REPORT, **WHOLE_REPORT).json()
+    assert first["pages"] > 1 and first["count"] == len(truth["happiness_ratings_report"])
+    assert {name: len(rows) for name, rows in truth.items()} == fake.truth_counts()
+
+
+def test_only_active_conversations_unless_asked(fake):
+    found = rows(fake, CONVERSATIONS, "conversations")
+    assert {row["status"] for row in found} == {"active"}
+    assert [row["createdAt"] for row in found] == sorted((row["createdAt"] for row in found))[::-1]
+    assert {len(ids(fake, status=status)) for status in ("all", "closed")} == {
+        200, sum(plan.status == "closed" for plan in WORLD.plans.values())}
+
+
+@pytest.mark.parametrize("since_inclusive", [True, False])
+@pytest.mark.parametrize("until_inclusive", [True, False])
+def test_closed_windows(fake, since_inclusive, until_inclusive):
+    fake.set(since_inclusive=since_inclusive, until_inclusive=until_inclusive)
+    first, last = (sorted(map(fake.modified, fake.conversation_ids))[i] for i in (20, 120))
+    expected = {key for key in fake.conversation_ids if first < fake.modified(key) < last
+                or since_inclusive and fake.modified(key) == first
+                or until_inclusive and fake.modified(key) == last}
+    query = f"(modifiedAt:[* TO {stamp(last)}])"
+    assert set(ids(fake, modifiedSince=stamp(first), query=query)) == expected
+    assert set(ids(fake, query=f"(modifiedAt:[{stamp(first)} TO *]) AND {query}")) >= expected
+
+
+def test_an_empty_list_has_no_embedded(fake):
+    answer = get(fake, CONVERSATIONS, modifiedSince=stamp(NOW)).json()
+    assert "_embedded" not in answer and answer["page"]["totalElements"] == 0
+    assert "_embedded" not in get(fake, "/v2/mailboxes/7002/fields").json()
+    assert "page" not in get(fake, "/v2/mailboxes/7002/folders").json()
+
+
+@pytest.mark.parametrize("mode, shown", [
+    ("complete", lambda threads: threads), ("cut_at_ten", lambda threads: threads[:10]),
+    ("no_line_items", lambda threads: [row for row in threads if row["type"] != "lineitem"])])
+def test_embedded_threads(fake, mode, shown):
+    fake.embed = mode
+    for row in rows(fake, CONVERSATIONS, "conversations", embed="threads", **ALL):
+        threads = fake.threads(row["id"])
+        expected = threads[:1] if row["type"] == "chat" else shown(threads)
+        assert row["_embedded"]["threads"] == expected
+
+
+def test_embedding_can_fail_where_listing_does_not(fake):
+    fake.embed = "error_500"
+    assert get(fake, CONVERSATIONS, embed="threads").status_code == 500
+    assert get(fake, CONVERSATIONS).status_code == 200
+
+
+def test_tokens_die(fake):
+    def status(token):
+        return requests.get(fake.url + "/v2/users/me", timeout=20,
+                            headers={"Authorization": f"Bearer {token}"}).status_code
+    token = ask_token(fake, grant_type="client_credentials").json()["access_token"]
+    assert status(token) == 200 and status("") == 401 and status("guessed") == 401
+    fake.clock_offset += fake.token_lifetime + 1
+    assert status(token) == 401
+    token = fake.new_access_token(lifetime=100)
+    assert status(token) == 200
+    fake.revoke_access_tokens()
+    assert status(token) == 401
+
+
+def test_a_refresh_token_is_spent_when_used_if_they_rotate(fake):
+    first = fake.new_refresh_token()
+    answer = ask_token(fake, grant_type="refresh_token", refresh_token=first).json()
+    second, refused = answer["refresh_token"], ask_token(
+        fake, grant_type="refresh_token", refresh_token=first)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+    fake.rotate = False
+    for _ in range(2):
+        answer = ask_token(fake, grant_type="refresh_token", refresh_token=second).json()
+        assert answer["access_token"] and "refresh_token" not in answer
+    assert ask_token(fake, client_secret="wrong").json()["error"] == "invalid_client"
+    fake.inactive_user = True
+    assert ask_token(fake, grant_type="client_credentials").status_code == 401
+    assert len(fake.token_requests) == 6
+
+
+def test_rate_limit(fake):
+    fake.rate_limit = 5
+    fake.use_up(3)
+    left = [get(fake, "/v2/tags").headers["X-RateLimit-Remaining-Minute"] for _ in range(2)]
+    refused = get(fake, "/v2/tags")
+    assert left == ["1", "0"] and refused.status_code == 429 and len(fake.sent_times) == 2
+    assert 0 < int(refused.headers["X-RateLimit-Retry-After"]) <= 60
+    fake.retry_after_header = None
+    assert not {"Retry-After", "X-RateLimit-Retry-After"} & set(get(fake, "/v2/tags").headers)
+    fake.clock_offset += 61
+    assert get(fake, "/v2/tags").status_code == 200
+
+
+@pytest.mark.parametrize("kind, error", [
+    ("reset", requests.ConnectionError), ("silent", requests.ConnectionError),
+    ("cut", (requests.ConnectionError, requests.exceptions.ChunkedEncodingError))])
+def test_broken_connections(fake, kind, error):
+    fake.fault(kind, path="tags", seconds=0)
+    with pytest.raises(error):
+        get(fake, "/v2/tags")
+    assert get(fake, "/v2/tags").status_code == 200
+
+
+def test_wrong_answers_come_when_and_as_often_as_told(fake):
+    step = fake.fault(503, path="page=2", times=2, skip=1, headers={"Retry-After": "7"})
+    statuses = [get(fake, "/v2/tags", page=page).status_code for page in (1, 2, 2, 2, 2)]
+    assert statuses == [200, 200, 503, 503, 200] and step.hits == 2
+    assert [request.status for request in fake.requests] == statuses
+    fake.fault("html")
+    assert get(fake, "/v2/tags").headers["Content-Type"] == "text/html"
+    fake.fault("empty", times=None)
+    assert [get(fake, "/v2/tags").content for _ in range(3)] == [b""] * 3
+
+
+def test_an_edit_between_two_pages_hides_a_row(fake):
+    """The trap that the closed windows of the tap are made for."""
+    victim = ids(fake)[25]
+    fake.before(lambda fake: fake.touch(ids(fake)[0]), path="page=2")
+    found = ids(fake)
+    assert victim not in found and len(set(found)) == 199
+
+
+def test_lists_lag_behind_edits(fake):
+    fake.index_lag, before = 300, get(fake, CONVERSATIONS, embed="threads", **ALL).json()
+    key = before["_embedded"]["conversations"][0]["id"]
+    new = fake.add_conversation(threads=3, subject="New")
+    fake.add_thread(key, type="lineitem")
+    fake.touch(key, subject="Edited", preview=...)
+    fake.delete(fake.conversation_ids[5])
+    assert get(fake, CONVERSATIONS, embed="threads", **ALL).json() == before
+    assert fake.conversation(key)["subject"] == "Edited" and "preview" not in fake.conversation(key)
+    assert get(fake, f"/v2/conversations/{key}/threads").json()["page"]["totalElements"] == \
+        WORLD.plans[key].length + 1
+    fake.clock_offset += 301
+    assert set(ids(fake)[-2:]) == {key, new} and len(ids(fake)) == 200
+
+
+def test_edits_move_the_right_dates(fake):
+    key, customer = fake.conversation_ids[0], fake.customer_ids[0]
+    at = NOW - timedelta(hours=1)
+    fake.bulk_touch([key], at)
+    fake.touch_customer(customer, at, age="42")
+    fake.touch_row("mailbox_folders", 45_003, name="Renamed")
+    fake.touch_row("workflows", 3001)
+    assert fake.conversation(key) == WORLD.conversation(WORLD.plans[key])
+    assert fake.modified(key) == at and ids(fake)[-1] == key
+    assert get(fake, "/v2/customers").json()["_embedded"]["customers"][0]["updatedAt"] == stamp(at)
+    folder = get(fake, "/v2/mailboxes/7003/folders").json()["_embedded"]["folders"][2]
+    assert (folder["name"], folder["updatedAt"] >= stamp(NOW)) == ("Renamed", True)
+    workflow = get(fake, "/v2/workflows").json()["_embedded"]["workflows"][0]
+    assert workflow["modifiedAt"] >= stamp(NOW)
+
+
+def test_merged_and_deleted(fake):
+    merged, into, deleted = fake.conversation_ids[:3]
+    fake.merge(merged, into)
+    fake.delete(deleted)
+    moved = get(fake, f"/v2/conversations/{merged}")
+    assert moved.status_code == 301 and moved.headers["Location"].endswith(f"/{into}")
+    for path in (f"{deleted}", f"{deleted}/threads", f"{merged}/threads"):
+        assert get(fake, f"/v2/conversations/{path}").status_code == 404
+    assert not {merged, deleted} & set(ids(fake))
+
+
+@pytest.mark.parametrize("path, status", [
+    ("/v2/conversations?modifiedSince=2024-01-01T00:00:00.000Z", 400),
+    ("/v2/conversations?modifiedSince=2024-13-01T00:00:00Z", 400),
+    ("/v2/conversations?query=(modifiedAt:[* TO 2024-01-01])", 400),
+    ("/v2/conversations?page=1&page=1", 400), ("/v2/tags?page=0", 400),
+    ("/v2/tags?size=3", 200), ("/v2/nothing", 404), (REPORT, 400)])
+def test_parameters(fake, path, status):
+    answer = get(fake, path)
+    assert answer.status_code == status and ("logRef" in answer.json()) == (status != 200)
+    assert fake.unknown_parameters == ({"size"} if "size" in path else set())
+
+
+def test_reports_need_a_plan_and_windows(fake):
+    row = WORLD.ratings[3]
+    only = get(fake, REPORT, start=row["ratingCreatedAt"], end=row["ratingCreatedAt"]).json()
+    assert row in only["results"] and only["pages"] == 1
+    fake.plan = "standard"
+    assert get(fake, REPORT, **WHOLE_REPORT).status_code == 403
+
+
+def test_the_date_is_the_fakes_own():
+    with FakeHelpScout(WORLD, clock_offset=-7200) as fake:
+        date = parsedate_to_datetime(get(fake, "/v2/tags").headers["Date"])
+        assert timedelta(hours=1) < datetime.now(timezone.utc) - date < timedelta(hours=3)
+
+
+def test_future_streams_have_something_to_read(fake):
+    assert isinstance(get(fake, "/v2/mailboxes/7001/saved-replies").json(), list)
+    assert get(fake, "/v2/mailboxes/7001/routing").json()["state"] == "enabled"
+    assert get(fake, "/v3/system-users").json()["_embedded"]["system_users"]
+    assert get(fake, "/v2/teams/801/members").json()["_embedded"]["users"][2]["id"] == 503
+
+
+def test_the_same_numbers_make_the_same_world():
+    def dump(world):
+        with FakeHelpScout(world) as fake:
+            return json.dumps(fake.truth())
+    assert dump(build(30, now=NOW)) == dump(build(30, now=NOW))
+    assert dump(build(30, now=NOW)) != dump(build(30, seed=2, now=NOW))
+    assert dump(build(0, customers=0, now=NOW))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_rows_join_and_dates_are_in_order(seed):
+    world = build(seed=seed, now=NOW)
+    users = {user["id"] for user in world.tables["users"]}
+    assert max(plan.modified for plan in world.plans.values()) < NOW - timedelta(days=1)
+    assert sum(plan.modified == NOW - timedelta(days=40) for plan in world.plans.values()) == 60
+    threads = {}
+    for key, plan in world.plans.items():
+        row = world.conversation(plan)
+        listed = world.threads(plan)
+        threads.update((thread["id"], key) for thread in listed)
+        assert len(listed) == plan.length and row["threads"] == sum(map(counts, listed))
+        assert all(thread["createdAt"] <= stamp(plan.modified) for thread in listed)
+        assert listed == sorted(listed, key=lambda thread: thread["createdAt"], reverse=True)
+        assert row["primaryCustomer"]["id"] in world.customer_times
+        assert row["closedBy"] in users | {0}
+        mailbox = row["mailboxId"]
+        for name, used in (("folders", {row["folderId"]}),
+                           ("fields", {field["id"] for field in row["customFields"]})):
+            assert used <= {one["id"] for one in world.children[f"mailbox_{name}"][mailbox]}
+    assert len(threads) == sum(plan.length for plan in world.plans.values())
+    for rating in world.ratings:
+        assert threads[rating["threadid"]] == rating["id"] and rating["ratingUserId"] in users
+        assert rating["ratingCustomerId"] in world.customer_times
+    assert {flow["mailboxId"] for flow in world.tables["workflows"]} == set(
+        world.children["mailbox_folders"])
+
+
+def test_started_by_a_person_and_steered_from_outside():
+    command = [sys.executable, "-m", "tests.fake_helpscout", "--conversations", "9",
+               "--page-size", "4"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        url = json.loads(process.stdout.readline())["api_url"]
+        requests.get(url + "/v2/tags", timeout=20)
+        assert [row["path"] for row in requests.get(url + "/_fake/log", timeout=20).json()] == [
+            "/v2/tags"]
+        assert requests.get(url + "/_fake/truth-counts", timeout=20).json()["conversations"] == 9
+        for path, body in (("touch/2100000", None), ("options", {"latency": 0}), ("clear", None)):
+            assert requests.post(f"{url}/_fake/{path}", json=body, timeout=20).status_code == 204
+        assert requests.get(url + "/_fake/log", timeout=20).json() == []
+        process.terminate()
+    assert process.returncode == 0
