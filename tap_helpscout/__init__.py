@@ -9,7 +9,7 @@ from importlib import metadata
 import singer
 
 from tap_helpscout import config as config_file
-from tap_helpscout.client import ApiError, Client
+from tap_helpscout.client import ApiError, Client, UnauthorizedError
 from tap_helpscout.config import ConfigError
 from tap_helpscout.discover import discover, select
 from tap_helpscout.sync import Bookmarks, Sync
@@ -107,6 +107,12 @@ def main():
         else:
             code = sync(args, write)
         sys.stdout.flush()
+    except UnauthorizedError as error:
+        LOGGER.critical(
+            "%s. Check client_id and client_secret against My Apps in Help Scout, that the user "
+            "who made the app is active and may use the API, and that the refresh_token, where "
+            "the config has one, is the latest: it dies when it is used, and then only "
+            "authorizing the app again helps", error)
     except (ConfigError, ApiError) as error:
         LOGGER.critical("%s", error)
     except BrokenPipeError:

@@ -122,10 +122,7 @@ class Client:
         except RetriableError:
             raise
         except ApiError as error:
-            raise UnauthorizedError(
-                f"{error}. Check client_id and client_secret against My Apps in Help Scout, that "
-                "the user who made the app is active, and that the refresh_token, if the config "
-                "has one, is the latest (it dies when it is used): else authorize again") from error
+            raise UnauthorizedError(str(error), error.status) from error
         if not isinstance(answer, dict) or not isinstance(answer.get("access_token"), str):
             raise RetriableError(f"POST {TOKEN_PATH} answered without an access_token")
         return answer

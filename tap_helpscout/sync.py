@@ -27,44 +27,36 @@ class Bookmarks:
     """
 
     def __init__(self, state, source):
-        self._state = dict(state)
-        self._dates = self._state.setdefault("bookmarks", {})
-        if not isinstance(self._dates, dict):
-            raise ConfigError(f"the state file {source} must hold an object under 'bookmarks'")
-        self._dates = self._state["bookmarks"] = dict(self._dates)
-        self._moments = {}
-        for name in self._dates.keys() & STREAMS.keys():
-            try:
-                self._moments[name] = self._dates[name] and parse_moment(self._dates[name])
-            except ValueError as error:
-                raise ConfigError(f"the state file {source} must hold a date like "
-                                  f"\"2019-06-11T13:37:55Z\" as the bookmark of {name}") from error
+        self._state, self._dates = state, state.get("bookmarks") or {}
+        self.currently_syncing = state.get("currently_syncing")
+        try:
+            self._dates = dict(self._dates)
+            for name in self._dates.keys() & STREAMS.keys():
+                self.get(name)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"the state file {source} must look like "
+                '{"bookmarks": {"users": "2019-06-11T13:37:55Z"}}, a date for each stream: '
+                f"{error}") from error
 
     def get(self, name):
         """A stream's bookmark as a moment, None where it has none yet."""
-        return self._moments.get(name)
+        date = self._dates.get(name)
+        return parse_moment(date) if date else None
 
     def advance(self, name, moment):
         """Moves a bookmark, never backwards."""
-        if not self.get(name) or moment > self.get(name):
-            self._moments[name] = moment
+        before = self.get(name)
+        if not before or moment > before:
             self._dates[name] = format_moment(moment)
-
-    @property
-    def currently_syncing(self):
-        """The stream in work, kept only to begin with it after an interruption."""
-        return self._state.get("currently_syncing")
-
-    @currently_syncing.setter
-    def currently_syncing(self, name):
-        self._state.pop("currently_syncing", None)
-        if name:
-            self._state["currently_syncing"] = name
 
     def message(self):
         """The state as a Singer message."""
-        return singer.StateMessage(
-            {**self._state, "bookmarks": dict(self._dates)})
+        state = {**self._state, "bookmarks": dict(self._dates)}
+        state.pop("currently_syncing", None)
+        if self.currently_syncing:
+            state["currently_syncing"] = self.currently_syncing
+        return singer.StateMessage(state)
 
 
 class Node:
@@ -266,13 +258,13 @@ class Sync:
                 now < root.silent_until and checkpoint.high < self._end):
             return
         root.silent_until = now + PROGRESS_SECONDS
-        share = min(root.read / max(checkpoint.expected, 1), 1)
-        taken = now - root.began
+        taken, share = now - root.began, min(root.read / max(checkpoint.expected, 1), 1)
         LOGGER.info(
-            "%s: window %s to %s read; %d of %d rows (%d %%), %d rows/s, about %d s left; "
+            "%s: window %s to %s read; %d of %d rows (%d %%), %d rows/s, %s left; "
             "%s requests a minute", root.name, format_moment(checkpoint.low),
             format_moment(checkpoint.high), root.read, checkpoint.expected, 100 * share,
-            root.read / max(taken, 0.001), taken * (1 - share) / max(share, 0.001),
+            root.read / max(taken, 0.001),
+            timedelta(seconds=int(taken * (1 - share) / share)) if share else "unknown time",
             self._client.pace)
 
     def _summary(self):

@@ -87,6 +87,12 @@ class Answer(NamedTuple):
     broken: Optional[str] = None
 
 
+FAULTS = {"html": Answer(200, "<html><body>One moment, please</body></html>", "text/html"),
+          "cut": Answer(200, {"_embedded": {}, "page": {"number": 1}}, broken="cut"),
+          "empty": Answer(200), "reset": Answer(None, broken="reset"),
+          "silent": Answer(None, broken="silent")}
+
+
 class Refused(Exception):
     """Carries the answer that a check already knows, past the code that would have made another."""
 
@@ -104,7 +110,6 @@ class Version(NamedTuple):
 
 class Step:
     """A line of a script: `times` matching requests (None: all) take it, after `skip` others."""
-    # pylint: disable=too-few-public-methods
 
     def __init__(self, deed, path, method, times, skip):
         self.deed, self.method, self.times, self.skip, self.hits = deed, method, times, skip, 0
@@ -160,7 +165,7 @@ class Shelf:
 
 class FakeHelpScout:
     """The server and its account, started by `with`; the options are attributes to set any time."""
-    # pylint: disable=too-many-public-methods,too-many-instance-attributes
+    # pylint: disable=too-many-public-methods
 
     client_id = "lamp-shop"
     client_secret = "lamp-shop-secret"
@@ -234,6 +239,8 @@ class FakeHelpScout:
         kind: a status (details: headers, body, content_type), "reset", "cut", "html", "empty" or
         "silent" (seconds).
         """
+        if kind not in FAULTS and not isinstance(kind, int):
+            raise TypeError(f"no such fault: {kind}")
         return self._script(self._faults, (kind, details), path, method, times, skip)
 
     def before(self, action, path="", method=None, times=1, skip=0):
@@ -412,8 +419,7 @@ class FakeHelpScout:
     def truth_counts(self):
         """How many rows `truth` has of each stream, without making them."""
         with self._lock:
-            threads = (self.world.plans[key].length
-                       if version.threads is None else len(version.threads)
+            threads = (len(version.threads) if version.threads else self.world.plans[key].length
                        for key, version in self._conversations.current.items())
             return {"conversations": len(self._conversations.current),
                     "conversation_threads": sum(threads),
@@ -434,8 +440,7 @@ class FakeHelpScout:
             self._in_flight += 1
             self.max_in_flight = max(self.max_in_flight, self._in_flight)
             self._log[number] = Request(method, url.path, dict(pairs), dict(headers), None,
-                                        self.now().timestamp(),
-                                        self._in_flight)
+                                        self.now().timestamp(), self._in_flight)
         answer = Answer(None)
         try:
             time.sleep(self.latency)
@@ -471,10 +476,7 @@ class FakeHelpScout:
                           details.get("headers", {}))
         if kind == "silent":
             self._closing.wait(details.get("seconds", 30))
-        return {"html": Answer(200, "<html><body>One moment, please</body></html>", "text/html"),
-                "cut": Answer(200, {"_embedded": {}, "page": {"number": 1}}, broken="cut"),
-                "empty": Answer(200), "reset": Answer(None, broken="reset"),
-                "silent": Answer(None, broken="silent")}[kind]
+        return FAULTS[kind]
 
     def _token(self, pairs, headers, body):
         if headers.get("Content-Type", "").startswith(JSON):
@@ -483,22 +485,21 @@ class FakeHelpScout:
             asked = dict(pairs + parse_qsl(body.decode()))
         with self._lock:
             self.token_requests.append(asked)
-            if (asked.get("client_id"), asked.get("client_secret")) != (self.client_id,
-                                                                        self.client_secret):
+            known = {"client_id": self.client_id, "client_secret": self.client_secret}
+            if {name: asked.get(name) for name in known} != known:
                 return _oauth_error(401, "invalid_client", "Client authentication failed")
             if self.inactive_user:
                 return _oauth_error(401, "invalid_grant", "The user is not active")
             if asked.get("grant_type") not in ("client_credentials", "refresh_token"):
                 return _oauth_error(400, "unsupported_grant_type", "Unsupported grant type")
+            refreshing = asked["grant_type"] == "refresh_token"
+            if refreshing and asked.get("refresh_token") not in self._refresh:
+                return _oauth_error(400, "invalid_grant", "Invalid refresh token")
             answer = {"token_type": "bearer", "access_token": self.new_access_token(),
                       "expires_in": self.token_lifetime}
-            if asked["grant_type"] == "refresh_token":
-                if asked.get("refresh_token") not in self._refresh:
-                    del self._access[answer["access_token"]]
-                    return _oauth_error(400, "invalid_grant", "Invalid refresh token")
-                if self.rotate:
-                    self._refresh.remove(asked["refresh_token"])
-                    answer["refresh_token"] = self.new_refresh_token()
+            if refreshing and self.rotate:
+                self._refresh.remove(asked["refresh_token"])
+                answer["refresh_token"] = self.new_refresh_token()
             return Answer(200, answer, JSON)
 
     def _resource(self, method, path, pairs, headers):
@@ -542,9 +543,8 @@ class FakeHelpScout:
             if match:
                 self.unknown_parameters.update(set(params) - set(allowed))
                 parts = [int(part) if part.isdigit() else part for part in match.groups()]
-                return getattr(self, handler)(_Query(path,
-                                                     {name: params[name] for name in params
-                                                      if name in allowed}), *parts)
+                known = {name: params[name] for name in params if name in allowed}
+                return getattr(self, handler)(_Query(path, known), *parts)
         return _problem(404, "Not found")
 
     def _list_conversations(self, query):

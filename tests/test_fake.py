@@ -228,6 +228,7 @@ def test_merged_and_deleted(fake):
 @pytest.mark.parametrize("path, status", [
     ("/v2/conversations?modifiedSince=2024-01-01T00:00:00.000Z", 400),
     ("/v2/conversations?modifiedSince=2024-13-01T00:00:00Z", 400),
+    ("/v2/conversations?modifiedSince=2024-1-1T00:00:00Z", 400),
     ("/v2/conversations?query=(modifiedAt:[* TO 2024-01-01])", 400),
     ("/v2/conversations?page=1&page=1", 400), ("/v2/tags?page=0", 400),
     ("/v2/tags?size=3", 200), ("/v2/nothing", 404), (REPORT, 400)])
