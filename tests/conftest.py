@@ -28,6 +28,10 @@ class Run:
     def records(self, stream):
         return [message["record"] for message in self.of_type("RECORD", stream)]
 
+    def ids(self, stream):
+        """The ids of a stream's records, each as often as it came."""
+        return [record["id"] for record in self.records(stream)]
+
     @property
     def streams(self):
         """The streams that records came for."""
@@ -125,6 +129,13 @@ def _fake():
     """A small account, with pages small enough that lists have several and windows too."""
     with FakeHelpScout(page_size=5) as fake:
         yield fake
+
+
+@pytest.fixture(name="whole", scope="session")
+def _whole(tmp_path_factory):
+    """(fake, run): a complete sync of an account that no test may change."""
+    with FakeHelpScout(page_size=5) as fake:
+        yield fake, Tap(fake, tmp_path_factory.mktemp("whole")).good_run()
 
 
 @pytest.fixture(name="tap")

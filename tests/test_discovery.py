@@ -1,0 +1,144 @@
+"""Discovery: what the catalog says of each stream, from nothing but the package."""
+
+import json
+import re
+
+# Stream: key, replication key, parent, and which other fields no selection leaves out.
+TABLE = {
+    "conversations": (["id"], "updated_at", None, set()),
+    "conversation_threads": (["id"], None, "conversations", {"conversation_id"}),
+    "customers": (["id"], "updated_at", None, set()),
+    "mailboxes": (["id"], "updated_at", None, set()),
+    "mailbox_fields": (["id"], None, "mailboxes", {"mailbox_id"}),
+    "mailbox_folders": (["id"], "updated_at", "mailboxes", {"mailbox_id"}),
+    "users": (["id"], "updated_at", None, set()),
+    "workflows": (["id"], "modified_at", None, set()),
+    "happiness_ratings_report": (
+        ["thread_id", "rating_created_at", "conversation_id"], None, None, set()),
+    "teams": (["id"], "updated_at", None, set()),
+    "team_members": (["team_id", "user_id"], None, "teams", set()),
+}
+PERSON = "id type first last email photo_url"
+# Every field that Help Scout documents or is known to send: `a(b c)` for what is in an object.
+DOCUMENTED = {
+    "conversations": f"""
+        id number threads type folder_id status state subject preview mailbox_id updated_at
+        assignee(id type first last email) created_by({PERSON}) created_at
+        closed_by closed_by_user({PERSON}) closed_at user_updated_at
+        customer_waiting_since(time friendly latest_reply_from) source(type via)
+        tags(id color tag) cc bcc primary_customer({PERSON})
+        snooze(snoozed_by snoozed_until unsnooze_on_customer_reply)
+        next_event(time event_type user_id cancel_on_customer_reply)
+        custom_fields(id name value text)""",
+    "conversation_threads": f"""
+        id conversation_id type status state action(type text associated_entities) body
+        source(type via) customer(id first last photo_url email) created_by({PERSON})
+        assigned_to(id type first last email) saved_reply_id to cc bcc created_at opened_at
+        linked_conversation_id rating(customer_id rating comments)
+        scheduled(scheduled_by send_as_id created_at scheduled_for
+                   unschedule_on_customer_reply)
+        attachments(id filename mime_type width height size state)""",
+    "customers": """
+        id first_name last_name gender job_title location organization organization_id photo_type
+        photo_url background age draft conversation_count created_at updated_at
+        emails(id value type) phones(id value type) chats(id value type)
+        social_profiles(id value type) websites(id value)
+        address(city state postal_code country lines)
+        properties(type slug name value text source(name))""",
+    "mailboxes": "id name slug email created_at updated_at",
+    "mailbox_fields": "id mailbox_id required order type name options(id order label)",
+    "mailbox_folders": "id mailbox_id name type user_id total_count active_count updated_at",
+    "users": """
+        id first_name last_name email role timezone photo_url created_at updated_at type mention
+        initials job_title phone alternate_emails""",
+    "workflows": "id mailbox_id type status order name created_at modified_at",
+    "happiness_ratings_report": """
+        number thread_id thread_created_at conversation_id type rating_id rating_customer_id
+        rating_comments rating_created_at rating_customer_name rating_user_id rating_user_name""",
+    "teams": "id name timezone photo_url created_at updated_at mention initials",
+    "team_members": "team_id user_id",
+}
+DATES = {"time", "snoozed_until", "scheduled_for", "last_visit"}
+
+
+def fields(schema, path=()):
+    """Each field below a schema, those in objects and lists of objects too: {path: schema}."""
+    found = {}
+    for name, inner in schema.get("properties", {}).items():
+        found[(*path, name)] = inner
+        found.update(fields(inner, (*path, name)))
+        found.update(fields(inner.get("items", {}), (*path, name)))
+    return found
+
+
+def paths(text):
+    """The field paths that an entry of DOCUMENTED names."""
+    found, outer = set(), []
+    for name, bracket in re.findall(r"(\w+) *(\(?)|\)", text):
+        if name:
+            found.add((*outer, name))
+        outer = [*outer, name] if bracket else outer if name else outer[:-1]
+    return found
+
+
+def metadata(entry):
+    return {tuple(item["breadcrumb"]): item["metadata"] for item in entry["metadata"]}
+
+
+def described(entry):
+    """What an entry says, in the form of TABLE; the entry and its metadata must agree."""
+    stream = metadata(entry)[()]
+    method = entry["replication_method"]
+    assert entry["stream"] == entry["tap_stream_id"]
+    assert entry["key_properties"] == stream["table-key-properties"]
+    assert method == stream["forced-replication-method"]
+    assert method == ("INCREMENTAL" if entry.get("replication_key") else "FULL_TABLE")
+    keys = [entry["replication_key"]] if entry.get("replication_key") else []
+    assert stream.get("valid-replication-keys", []) == keys
+    automatic = {path[1] for path, item in metadata(entry).items()
+                 if item["inclusion"] == "automatic"}
+    assert automatic >= {*entry["key_properties"], *keys}
+    return (entry["key_properties"], entry.get("replication_key"),
+            stream.get("parent-tap-stream-id"), automatic - {*entry["key_properties"], *keys})
+
+
+def test_the_catalog_has_every_stream_with_its_keys_method_and_parent(tap):
+    catalog = tap.discover()
+    assert {entry["tap_stream_id"]: described(entry) for entry in catalog["streams"]} == TABLE
+    assert [entry["tap_stream_id"] for entry in catalog["streams"]] == list(TABLE)
+
+
+def test_every_field_can_be_chosen_and_is_unless_deselected(tap):
+    for entry in tap.discover()["streams"]:
+        chosen = metadata(entry)
+        assert {path[1] for path in chosen if path} == set(entry["schema"]["properties"])
+        for item in chosen.values():
+            assert item["selected-by-default"] is True and item["inclusion"] in (
+                "available", "automatic")
+
+
+def test_schemas_hold_what_the_api_documents(tap):
+    schemas = {entry["tap_stream_id"]: set(fields(entry["schema"]))
+               for entry in tap.discover()["streams"]}
+    assert {name: paths(text) - schemas[name] for name, text in DOCUMENTED.items()} == {
+        name: set() for name in TABLE}
+
+
+def test_only_keys_refuse_null_and_dates_are_dates(tap):
+    for entry in tap.discover()["streams"]:
+        never_null = {(key,) for key in entry["key_properties"]}
+        # What the tap itself puts on each record.
+        never_null |= {("updated_at",)} if entry["tap_stream_id"] == "conversations" else set()
+        never_null |= {(path[1],) for path, item in metadata(entry).items()
+                       if item["inclusion"] == "automatic" and path[1].endswith("_id")}
+        for path, schema in fields(entry["schema"]).items():
+            assert ("null" in schema["type"]) == (path not in never_null), path
+            is_date = path[-1].endswith("_at") or path[-1] in DATES
+            assert (schema.get("format") == "date-time") == is_date, path
+
+
+def test_discovery_asks_nothing_and_writes_nothing_but_the_catalog(tap, fake):
+    before = tap.config_path.read_bytes()
+    written = tap.run_raw("--discover", "--config", str(tap.config_path))
+    assert json.loads(written) == tap.discover()
+    assert fake.requests == [] and tap.config_path.read_bytes() == before
