@@ -18,18 +18,21 @@ pytest: .venv/ready
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 .venv/ready: setup.py
-	$(PYTHON) -m venv .venv
-	$(BIN)/python $(PIP) install --editable '.[dev]'
-	touch $@
+	@echo "Making the environment .venv, this once"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python $(PIP) install --use-pep517 --editable '.[dev]'
+	@touch $@
 
 # A target lives in an environment of its own, as Singer advises.
 .venv-%/ready:
-	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python $(PIP) install $*
-	touch $@
+	@echo "Making the environment $(@D), this once"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python $(PIP) install --use-pep517 $*
+	@touch $@
 
 demo: .venv/ready .venv-target-jsonl/ready .venv-singer-tools/ready
-	$(BIN)/python -m tests.demo
+	@$(BIN)/python -m tests.demo .venv-target-jsonl/bin/target-jsonl \
+		.venv-singer-tools/bin/singer-check-tap
 
 clean:
 	rm -rf .venv .venv-* .demo .bench .integration build dist *.egg-info
