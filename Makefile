@@ -7,7 +7,10 @@ WORKERS ?= 6
 BIN = .venv/bin
 PIP = -m pip --quiet --disable-pip-version-check
 
-.PHONY: test lint pytest demo clean
+# How many random points `make chaos` kills at, twice.
+CHAOS ?= 60
+
+.PHONY: test lint pytest chaos demo clean
 
 test: lint pytest
 
@@ -16,6 +19,9 @@ lint: .venv/ready
 
 pytest: .venv/ready
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+chaos: .venv/ready
+	CHAOS=$(CHAOS) $(BIN)/python -m pytest -n $(WORKERS) tests/test_interruption.py -k kill
 
 .venv/ready: setup.py
 	@echo "Making the environment .venv, this once"

@@ -1,0 +1,220 @@
+"""Pulled plugs: killed, told to end, or with nobody there to read, the tap loses nothing.
+
+`make chaos` kills at many more points: CHAOS times. A failed test prints its seed, and SEED=... in
+the environment repeats it.
+"""
+
+import itertools
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from tests.conftest import Run, Tap
+from tests.fake_data import build
+from tests.fake_helpscout import FakeHelpScout
+from tests.target import Target
+
+TIMES = int(os.environ.get("CHAOS", "2"))
+
+
+def until(happened, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def killed(tap, state, lines):
+    """What was read of a run that was killed after so many lines."""
+    with tap.start(state=state) as process:
+        read = list(itertools.islice(process.stdout, lines))
+        process.kill()
+    return Run(None, b"".join(read).decode(), "")
+
+
+def survive(tap, fake, rng, kills):
+    """What a target has in the end of runs killed after so many lines each, and one that ends."""
+    target, source = Target(), sum(fake.truth_counts().values())
+    for _ in range(kills):
+        target.load(killed(tap, target.state, rng.randint(1, source // 2)))
+    target.load(tap.good_run(state=target.state))
+    return target
+
+
+@pytest.fixture(name="rng")
+def _rng():
+    seed = int(os.environ.get("SEED") or random.randrange(10 ** 9))
+    print(f"SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.mark.parametrize("_", range(TIMES))
+def test_killed_at_any_line_and_resumed_the_tap_brings_every_row(tmp_path, rng, _):
+    with FakeHelpScout(build(seed=rng.random()), page_size=rng.choice((3, 5, 11))) as fake:
+        tap = Tap(fake, tmp_path)
+        tap.configure(concurrency=rng.choice((1, 4, 8)))
+        target = survive(tap, fake, rng, kills=rng.randint(1, 8))
+        assert not target.lacks(fake)
+
+
+@pytest.mark.parametrize("_", range(TIMES))
+def test_being_killed_costs_less_than_reading_everything_again(tmp_path, rng, _):
+    # No bulk edit in so small an account: windows of some 40 rows.
+    with FakeHelpScout(build(199, seed=rng.random()), page_size=3) as fake:
+        target = survive(Tap(fake, tmp_path), fake, rng, kills=3)
+        assert not target.lacks(fake)
+        assert target.emitted < 2 * sum(fake.truth_counts().values())
+
+
+def test_killed_over_and_over_the_tap_still_gets_forward(tmp_path):
+    """Each time at the first new checkpoint: the smallest progress there can be."""
+    with FakeHelpScout(build(60, customers=40), page_size=1) as fake:
+        tap, target = Tap(fake, tmp_path), Target()
+        for _ in range(40):
+            before = target.state
+            with tap.start(state=before) as process:
+                lines = []
+                for line in process.stdout:
+                    lines.append(line)
+                    if b'"STATE"' in line and (json.loads(line)["value"]["bookmarks"]
+                                               != (before or {}).get("bookmarks", {})):
+                        process.kill()
+                        break
+            target.load(Run(None, b"".join(lines).decode(), ""))
+            if "teams" in target.state["bookmarks"]:  # the last stream of all
+                break
+        assert not target.lacks(fake)
+
+
+@pytest.mark.parametrize("stream, rows", [("conversations", 500), ("customers", 1000)])
+def test_checkpoints_come_often(tmp_path, stream, rows):
+    with FakeHelpScout(build(2500, customers=4000)) as fake:
+        tap = Tap(fake, tmp_path)
+        run = tap.good_run(catalog=tap.select(stream))
+    kinds = [message["type"] for message in run.messages]
+    stretches = [len(list(group)) for kind, group in itertools.groupby(kinds) if kind == "RECORD"]
+    assert sum(stretches) == {"conversations": 2500, "customers": 4000}[stream]
+    assert max(stretches) <= rows
+
+
+def waits_to_retry(fake):
+    step = fake.fault(503, path="/v2/conversations", times=None)
+    return lambda: step.hits >= 3  # the next pause is 2 seconds at least
+
+
+def waits_as_told(fake):
+    step = fake.fault(429, path="/v2/conversations", times=None,
+                      headers={"X-RateLimit-Retry-After": "60"})
+    return lambda: step.hits
+
+
+def waits_as_told_for_a_token(fake):
+    step = fake.fault(503, path="oauth2", times=None, headers={"Retry-After": "60"})
+    return lambda: step.hits
+
+
+def waits_for_its_pace(fake):
+    fake.rate_limit = 8
+    return lambda: len(fake.requests) == 7
+
+
+def waits_for_an_answer(fake):
+    step = fake.fault("silent", path="/v2/conversations", times=None, seconds=60)
+    return lambda: step.hits
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("situation", [
+    waits_to_retry, waits_as_told, waits_as_told_for_a_token, waits_for_its_pace,
+    waits_for_an_answer])
+def test_a_signal_ends_the_run_within_seconds_even_while_it(
+        tap, fake, situation, signum, concurrency):
+    """So early that nobody need read stdout meanwhile: it fits into the pipe."""
+    tap.configure(concurrency=concurrency, retry_seconds=300)
+    ready = situation(fake)
+    with tap.start() as process:
+        until(ready)
+        time.sleep(0.3)  # for the answer to arrive and the wait to begin
+        process.send_signal(signum)
+        assert_ends(process, 128 + signum)
+
+
+def assert_ends(process, code):
+    """The process ends within seconds and with this code; every line is whole, none is a trace."""
+    stdout, log = (text.decode() for text in process.communicate(timeout=8))
+    assert process.returncode == code, log
+    assert "Traceback" not in log
+    assert not stdout or stdout.endswith("\n")
+    return [json.loads(line) for line in stdout.splitlines()], log
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_of_the_rows_leaves_whole_lines(tap, fake, signum, concurrency):
+    tap.configure(concurrency=concurrency)
+    asked = random.randrange(5, 60)
+    print(f"signal after {asked} requests")
+    with tap.start() as process:
+        fake.before(lambda _: process.send_signal(signum), skip=asked)
+        messages, log = assert_ends(process, 128 + signum)
+    assert messages and signum.name in log and "next run begins at the last state" in log
+
+
+def test_a_run_ended_by_a_signal_is_resumed_without_a_gap(tap, fake):
+    target = Target()
+    for asked in (20, 30, 40):
+        with tap.start(state=target.state) as process:
+            fake.before(lambda _, process=process: process.terminate(), skip=asked)
+            stdout, log = process.communicate(timeout=20)
+        target.load(Run(process.returncode, stdout.decode(), log.decode()))
+    target.load(tap.good_run(state=target.state))
+    assert not target.lacks(fake)
+
+
+def blocked(fake):
+    """Waits until the tap asks for nothing any more, because its pipe is full."""
+    seen = -1
+    while len(fake.requests) != seen or seen < 20:
+        seen = len(fake.requests)
+        time.sleep(0.7)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_that_nobody_reads(tap, fake, signum):
+    with tap.start() as process:
+        blocked(fake)
+        process.send_signal(signum)
+        try:
+            assert process.wait(timeout=10) == 128 + signum
+        finally:
+            process.kill()
+        # What did not fit into the pipe is cut, and only that.
+        whole, _, _ = process.stdout.read().rpartition(b"\n")
+        assert [json.loads(line) for line in whole.splitlines()]
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_reader_that_is_only_slow_gets_whole_lines_after_a_signal(tap, fake):
+    with tap.start() as process:
+        blocked(fake)
+        process.terminate()
+        time.sleep(1)
+        assert_ends(process, 128 + signal.SIGTERM)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_target_that_dies_ends_the_run_quietly(tap, concurrency):
+    tap.configure(concurrency=concurrency)
+    with tap.start() as process:
+        for _ in range(20):
+            process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=10) == 1
+        log = process.stderr.read().decode()
+    assert "the target has closed the pipe" in log
+    assert "Traceback" not in log and "BrokenPipe" not in log
