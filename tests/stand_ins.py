@@ -1,5 +1,5 @@
 """Programs from other environments: the real ones where `make demo` has installed them, else
-stand-ins that do as much of the same as the tests look at."""
+stand-ins that do of the same as much as the tests look at."""
 
 import json
 import sys
@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-REAL = {"target-jsonl": ROOT / ".venv-target-jsonl" / "bin" / "target-jsonl",
+REAL = {"tap-helpscout": Path(sys.executable).with_name("tap-helpscout"),
+        "target-jsonl": ROOT / ".venv-target-jsonl" / "bin" / "target-jsonl",
         "singer-check-tap": ROOT / ".venv-singer-tools" / "bin" / "singer-check-tap"}
 
 

@@ -11,7 +11,8 @@ from tests import stand_ins
 
 @pytest.fixture(name="demo")
 def _demo(tmp_path):
-    programs = {name: stand_ins.put(name, tmp_path) for name in stand_ins.REAL}
+    programs = {name: stand_ins.put(name, tmp_path) for name in ("target-jsonl",
+                                                                 "singer-check-tap")}
 
     def run(**changes):
         commands = {**programs, **changes}

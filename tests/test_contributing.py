@@ -1,0 +1,132 @@
+"""CONTRIBUTING.md, followed to the letter in a copy of the project."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.readme import FENCE
+from tests.stand_ins import ROOT
+
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+BLOCKS = [(match["language"], match["text"]) for match in FENCE.finditer(GUIDE)]
+ROWS = [text for language, text in BLOCKS if language == "python" and "Stream(" in text]
+(TEST,) = [text for language, text in BLOCKS if language == "python" and "def test" in text]
+(SCHEMA,) = [text for language, text in BLOCKS if language == "json"]
+(LAYOUT,) = [text for language, text in BLOCKS if language == "text"]
+
+TEXT, NUMBER = {"type": ["null", "string"]}, {"type": ["null", "integer"]}
+DATE = {**TEXT, "format": "date-time"}
+PROPERTIES = {  # of the streams that the guide shows the row of, and not the schema
+    "saved_replies": {"mailbox_id": {"type": "integer"}, "id": {"type": "integer"}, "name": TEXT,
+                      "preview": TEXT, "chat_preview": TEXT},
+    "mailbox_routing": {"mailbox_id": {"type": "integer"}, "state": TEXT,
+                        "assignment_limit": NUMBER, "assignment_method": TEXT,
+                        "user_ids": {"type": "array", "items": NUMBER},
+                        "rotation": {"type": "array"}},
+    "system_users": {"id": {"type": "integer"}, "first_name": TEXT, "updated_at": DATE}}
+SHAPES = {"tags", *PROPERTIES}
+
+
+@pytest.fixture(name="copy", scope="module")
+def _copy(tmp_path_factory):
+    """The project with what the guide adds."""
+    copy = tmp_path_factory.mktemp("copy")
+    for folder in ("tap_helpscout", "tests"):
+        shutil.copytree(ROOT / folder, copy / folder,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "setup.cfg", copy)
+    streams = copy / "tap_helpscout" / "streams.py"
+    table, end, rest = streams.read_text("utf-8").rpartition("\n)}")
+    streams.write_text(table + "\n" + "".join(ROWS).rstrip() + end + rest, "utf-8")
+    for name, properties in PROPERTIES.items():
+        _write_schema(copy, name, json.dumps({"type": "object", "properties": properties}))
+    _write_schema(copy, "tags", SCHEMA)
+    (copy / "tests" / "test_tags.py").write_text(TEST, "utf-8")
+    return copy
+
+
+def _write_schema(copy, name, text):
+    (copy / "tap_helpscout" / "schemas" / f"{name}.json").write_text(text, "utf-8")
+
+
+@pytest.fixture(name="tap")
+def _tap(tap, copy, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(copy))
+    return tap
+
+
+@pytest.fixture(name="run")
+def _run(tap):
+    return tap.good_run(catalog=tap.select(*SHAPES))
+
+
+def test_the_guide_shows_the_row_of_each_shape():
+    assert {re.search(r'Stream\("(\w+)"', row)[1] for row in ROWS} == SHAPES
+
+
+def test_new_streams_are_discovered(tap):
+    entries = {entry["tap_stream_id"]: entry for entry in tap.discover()["streams"]}
+    assert SHAPES < set(entries)
+    assert entries["tags"]["schema"] == json.loads(SCHEMA)
+    assert {name: (entries[name]["replication_method"], entries[name]["key_properties"])
+            for name in SHAPES} == {
+        "tags": ("INCREMENTAL", ["id"]), "saved_replies": ("FULL_TABLE", ["id"]),
+        "mailbox_routing": ("FULL_TABLE", ["mailbox_id"]), "system_users": ("INCREMENTAL", ["id"])}
+
+
+def test_only_the_new_streams_are_synced(run):
+    assert run.streams == SHAPES
+    assert "tags: the API sends" not in run.log, "the guide's schema lacks a field"
+
+
+def test_a_list(fake, run):
+    assert [row["id"] for row in run.records("tags")] == [row["id"] for row in fake.tables["tags"]]
+    assert "tags" in run.bookmarks
+
+
+def test_a_bare_array_under_a_parent(fake, run):
+    assert [(row["mailbox_id"], row["id"]) for row in run.records("saved_replies")] == [
+        (mailbox["id"], reply) for mailbox in fake.tables["mailboxes"] for reply in (61, 62)]
+    assert "chat_preview" in run.records("saved_replies")[1]
+
+
+def test_a_single_object(fake, run):
+    rows = run.records("mailbox_routing")
+    assert [row["mailbox_id"] for row in rows] == [row["id"] for row in fake.tables["mailboxes"]]
+    assert all(row["assignment_method"] == "balanced" and row["user_ids"] for row in rows)
+
+
+def test_a_path_of_another_version(fake, run):
+    assert [row["first_name"] for row in run.records("system_users")] == [
+        row["firstName"] for row in fake.tables["system_users"]]
+
+
+def test_the_test_of_the_guide_passes(copy):
+    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider",
+                           "tests/test_tags.py"], cwd=copy, capture_output=True, text=True,
+                          check=False, env={**os.environ, "PYTHONPATH": str(copy)}, timeout=120)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_layout_lists_every_module():
+    package = ROOT / "tap_helpscout"
+    assert sorted(re.findall(r"^  (\S+)", LAYOUT, re.MULTILINE)) == sorted(
+        [path.name for path in package.glob("*.py")] + ["schemas/"])
+    assert len(LAYOUT.splitlines()) <= 12
+
+
+def test_modules_import_only_what_stands_above_them():
+    order = re.findall(r"^  (\w+)\.py", LAYOUT, re.MULTILINE)
+    for place, module in enumerate(order):
+        tree = ast.parse((ROOT / "tap_helpscout" / f"{module}.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "tap_helpscout":
+                assert {alias.name for alias in node.names} <= set(order[:place]), module
+            elif isinstance(node, ast.ImportFrom) and node.module.startswith("tap_helpscout."):
+                assert node.module.partition(".")[2] in order[:place], module

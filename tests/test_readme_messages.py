@@ -1,0 +1,189 @@
+"""The README's messages, met as a user meets them."""
+
+import functools
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.readme import code, table
+
+MESSAGES = [code(row[0]) for row in table("The log says")]
+MEETING = {}
+
+
+def meets(message):
+    """Registers a way to meet a message: a function of `tap`, whose log must have it."""
+    return functools.partial(MEETING.setdefault, message)
+
+
+def only(tap, stream, **kwargs):
+    return tap.run(catalog=tap.select(stream), **kwargs).log
+
+
+@meets("cannot read the config file")
+def _no_config(tap):
+    return tap.run("--config", "no-such-file.json").log
+
+
+@meets("is not JSON")
+def _no_json(tap):
+    return tap.run("--config", tap.file("config.json", '{"client_id": "a",}')).log
+
+
+@meets("needs mending")
+def _bad_setting(tap):
+    tap.configure(start_date="yesterday")
+    return tap.run().log
+
+
+@meets("Check client_id and client_secret")
+def _refused(tap):
+    tap.configure(refresh_token="spent")
+    return tap.run().log
+
+
+@meets("cannot replace the config file")
+def _read_only(tap):
+    tap.configure(refresh_token=tap.fake.new_refresh_token())
+    tap.config_path.chmod(0o444)
+    return tap.run().log
+
+
+@meets("happiness_ratings_report is incomplete")
+def _no_reports(tap):
+    tap.fake.set(plan="standard")
+    return only(tap, "happiness_ratings_report")
+
+
+@meets("answered 429")
+def _rate_limit(tap):
+    tap.fake.fault(429, "/teams", headers={"X-RateLimit-Retry-After": "0"})
+    return only(tap, "teams")
+
+
+@meets("answered 503")
+def _bad_moment(tap):
+    tap.fake.fault(503, "/teams")
+    return only(tap, "teams")
+
+
+@meets("is incomplete")
+def _failed(tap):
+    tap.fake.fault(400, "/teams")
+    return only(tap, "teams")
+
+
+@meets("no answer within request_timeout")
+def _silent(tap):
+    tap.configure(request_timeout=0.3, retry_seconds=0)
+    tap.fake.fault("silent", "/teams")
+    return only(tap, "teams")
+
+
+@meets("Connection refused")
+def _no_network(tap):
+    tap.configure(api_url="https://127.0.0.1:1", retry_seconds=0)
+    refused = tap.run().log
+    tap.configure(api_url="https://no-such-host.invalid", retry_seconds=0)
+    return refused + tap.run(env={"HTTPS_PROXY": "", "https_proxy": ""}).log
+
+
+@meets("CERTIFICATE_VERIFY_FAILED")
+def _own_certificate(tap):
+    if not shutil.which("openssl"):
+        pytest.skip("openssl, which makes the certificate, is not here")
+    key, certificate = tap.folder / "key.pem", tap.folder / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+                    "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True,
+                   capture_output=True)
+    with subprocess.Popen(
+            ["openssl", "s_server", "-accept", "127.0.0.1:0", "-key", key, "-cert", certificate],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        accepting = next(line for line in server.stdout if line.startswith("ACCEPT"))
+        tap.configure(api_url=f"https://localhost:{accepting.rpartition(':')[2].strip()}",
+                      retry_seconds=0)
+        log = tap.run().log
+        server.terminate()
+    return log
+
+
+@meets("embedded threads are not used in this run")
+def _no_embed(tap):
+    tap.fake.set(embed="no_line_items")
+    return only(tap, "conversation_threads")
+
+
+@meets("was deleted or merged meanwhile")
+def _gone(tap):
+    chat = next(row["id"] for row in tap.fake.truth()["conversations"] if row["type"] == "chat")
+    tap.fake.before(lambda fake: fake.delete(chat), path=f"/{chat}/threads")
+    return only(tap, "conversation_threads")
+
+
+@meets("rows moved while they were read")
+def _moved(tap):
+    users = tap.fake.tables["users"]
+    tap.fake.before(lambda fake: users.append({**users[0], "id": 599}), path="/users.*page=2")
+    return only(tap, "users")
+
+
+@meets("which the schema lacks")
+def _new_field(tap):
+    tap.fake.touch_row("teams", tap.fake.tables["teams"][0]["id"], brandNew=1)
+    return only(tap, "teams")
+
+
+@meets("the state file state.json is empty")
+def _empty_state(tap):
+    tap.file("state.json", "")
+    return tap.run("--state", "state.json", cwd=tap.folder).log
+
+
+@meets("the state file state.json must look like")
+def _odd_state(tap):
+    tap.file("state.json", {"bookmarks": {"users": {"updated_at": "2020-01-01T00:00:00Z"}}})
+    return tap.run("--state", "state.json", cwd=tap.folder).log
+
+
+@meets("is not a Singer catalog")
+def _no_catalog(tap):
+    return tap.run(catalog={}).log
+
+
+@meets("selects streams that this tap does not have")
+def _odd_catalog(tap):
+    catalog = tap.discover()
+    catalog["streams"].append({**catalog["streams"][0], "tap_stream_id": "invoices"})
+    return tap.run(catalog=catalog).log
+
+
+@meets("nothing is selected")
+def _nothing(tap):
+    return only(tap, "no stream")
+
+
+@meets("the target has closed the pipe")
+def _closed_pipe(tap):
+    with tap.start() as process:
+        process.stdout.readline()
+        process.stdout.close()
+        return process.stderr.read().decode()
+
+
+@meets("an error of the tap's own")
+def _bug(tap):
+    broken = "import tap_helpscout as tap; tap.sync = None; tap.main()"
+    return subprocess.run([sys.executable, "-c", broken, "--config", tap.config_path], check=False,
+                          capture_output=True, text=True, timeout=60).stderr
+
+
+def test_the_messages_in_the_readme_are_those_that_are_tried():
+    assert [messages[0] for messages in MESSAGES] == list(MEETING)
+
+
+@pytest.mark.parametrize("messages", MESSAGES, ids=lambda messages: messages[0])
+def test_messages_are_what_a_user_meets(tap, messages):
+    log = MEETING[messages[0]](tap)
+    assert [message for message in messages if message not in log] == [], log
