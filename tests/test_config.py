@@ -1,0 +1,172 @@
+"""Configuration and command line: what is taken, and what is refused, in words."""
+
+import json
+import subprocess
+from importlib import metadata
+
+import pytest
+
+from tests.conftest import TAP
+
+
+def refused(run, fake):
+    """The one line that a run said before it ended with 1, without any request."""
+    assert run.code == 1 and not run.messages and not fake.requests
+    line, = run.log.splitlines()
+    assert line.startswith("CRITICAL") and fake.client_secret not in line
+    return line
+
+
+WRONG = {
+    "client_id": (None, "", "  ", 7, ["id"], "two\nlines", "größe"),
+    "client_secret": (None, "", {}),
+    "start_date": (None, "", "0001-01-01T00:00+10:00", "2020-13-01", 1577836800, True, "yesterday"),
+    "refresh_token": (5, "two\nlines"),
+    "user_agent": (5, "löwe"),
+    "request_timeout": ("soon", 0, -1, True, [], "nan", "inf", 1e9),
+    "concurrency": (0, 9, 2.5, "2.5", "many", "1e1"),
+    "rate_limit_share": (0, 1.1, "90 %", "nan"),
+    "lookback_seconds": (-1, 0.5, "ten"),
+    "retry_seconds": (-1, "long"),
+    "api_url": ("http://api.helpscout.example", "https://", "ftp://127.0.0.1", "api.example", 5,
+                "http://localhost.example", "https://a b.example", "http://[::1"),
+    "access_token": (5,),
+}
+
+
+@pytest.mark.parametrize("setting, value", [
+    (setting, value) for setting, values in WRONG.items() for value in values], ids=repr)
+def test_a_wrong_setting_is_named_before_any_request(tap, fake, setting, value):
+    tap.configure(**{setting: value})
+    line = refused(tap.run(), fake)
+    assert f" {setting} " in line and str(tap.config_path) in line
+    assert sum(f" {name} " in line for name in WRONG) == 1
+
+
+def test_every_problem_is_in_one_message(tap, fake):
+    wrong = {setting: values[-1] for setting, values in WRONG.items()}
+    tap.configure(**wrong)
+    line = refused(tap.run(), fake)
+    assert all(f" {setting} " in line for setting in wrong)
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"", "is empty"), (b" \n", "is empty"), (b"{", "is not JSON"), (b"{'a': 1}", "is not JSON"),
+    (b"[]", "JSON object"), (b'"x"', "JSON object"), (b"null", "JSON object"),
+    (b'{"client_id": "\xe4"}', "not UTF-8"), (b"\xff\xfe{\x00}\x00", "not UTF-8"),
+], ids=repr)
+def test_a_config_that_is_no_json_object_is_refused(tap, fake, content, words):
+    tap.config_path.write_bytes(content)
+    line = refused(tap.run(), fake)
+    assert words in line and "config file" in line and str(tap.config_path) in line
+
+
+def users(**entry):
+    return json.dumps({"streams": [{"tap_stream_id": "users", **entry}]})
+
+
+@pytest.mark.parametrize("content", [
+    "", "{", "[]", "{}", '{"streams": 5}', '{"streams": [null]}', '{"streams": "users"}',
+    users(metadata="x"), users(metadata=[{"breadcrumb": []}]), users(schema="x"),
+    users(metadata=[{"breadcrumb": [], "metadata": None}]),
+    users(schema={"selected": True, "properties": []}),
+    users(schema={"selected": True, "properties": {"name": None}})])
+def test_a_bad_catalog_is_refused(tap, fake, content):
+    line = refused(tap.run(catalog=content), fake)
+    assert str(tap.folder / "catalog.json") in line
+
+
+@pytest.mark.parametrize("option", ["--catalog", "--properties", "--state", "--config"])
+def test_a_missing_file_is_refused(tap, fake, option):
+    line = refused(tap.run(option, str(tap.folder / "none.json")), fake)
+    assert "none.json: No such file" in line
+
+
+def test_numbers_may_be_strings(tap, fake):
+    tap.configure(concurrency=" 1 ", request_timeout="30", rate_limit_share="0.5",
+                  lookback_seconds="0", retry_seconds="60.5")
+    tap.good_run()
+    assert fake.max_in_flight == 1
+
+
+@pytest.mark.parametrize("nothing", [None, "", " "])
+def test_an_empty_optional_setting_is_as_good_as_none(tap, fake, nothing):
+    optional = ("refresh_token", "user_agent", "request_timeout", "concurrency", "access_token",
+                "rate_limit_share", "lookback_seconds", "access_token_expires_at")
+    config = {**tap.config, **dict.fromkeys(optional, nothing)}
+    tap.config_path.write_text(json.dumps(config))
+    tap.good_run(catalog=tap.select("users"))
+    assert {request.headers["User-Agent"] for request in fake.requests} == {
+        f"tap-helpscout/{metadata.version('tap-helpscout')}"}
+    assert [asked["grant_type"] for asked in fake.token_requests] == ["client_credentials"]
+
+
+def test_the_user_agent_is_the_configs(tap, fake):
+    tap.configure(user_agent="lamp shop (it@lamps.example)")
+    tap.good_run(catalog=tap.select("users"))
+    assert {request.headers["User-Agent"] for request in fake.requests} == {
+        "lamp shop (it@lamps.example)"}
+
+
+@pytest.mark.parametrize("change", ["{url}/", " {url} ", "{url}//"])
+def test_api_url_may_end_in_a_slash(tap, fake, change):
+    tap.configure(api_url=change.format(url=fake.url))
+    assert len(tap.good_run(catalog=tap.select("users")).records("users")) == 8
+
+
+def test_api_url_may_be_unencrypted_on_this_machine_only(tap, fake):
+    tap.configure(api_url=fake.url.replace("127.0.0.1", "localhost"))
+    tap.good_run(catalog=tap.select("users"))
+    tap.configure(api_url=fake.url.replace("127.0.0.1", "127.0.0.1.lamps.example"))
+    fake.clear()
+    assert "https" in refused(tap.run(), fake)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_unknown_settings_and_their_order_are_kept(tap, encoding):
+    config = {"zone": "Größe", **tap.config, "disable_collection": True, "nested": {"a": [1, None]}}
+    tap.config_path.write_text(json.dumps(config, ensure_ascii=False), encoding=encoding)
+    tap.good_run(catalog=tap.select("users"))
+    assert {**tap.config, **config} == tap.config
+    assert list(tap.config)[:len(config)] == list(config)
+    assert list(tap.config)[len(config):] == ["access_token", "access_token_expires_at"]
+
+
+def test_dev_uses_the_access_token_and_writes_nothing(tap, fake):
+    tap.configure(access_token=fake.new_access_token(), refresh_token=fake.new_refresh_token(),
+                  access_token_expires_at="2020-01-01T00:00:00Z")
+    before = tap.config_path.read_bytes()
+    tap.good_run("--dev", catalog=tap.select("users"))
+    assert not fake.token_requests and tap.config_path.read_bytes() == before
+
+
+def test_dev_with_a_dead_token_ends_the_run_and_asks_for_none(tap, fake):
+    tap.configure(access_token="dead", refresh_token=fake.new_refresh_token())
+    run = tap.run("--dev")
+    assert run.code == 1 and "401" in run.log and not run.of_type("RECORD")
+    assert not fake.token_requests and len(fake.requests) == 1
+
+
+def test_dev_without_an_access_token_is_refused(tap, fake):
+    assert "access_token is missing" in refused(tap.run("--dev"), fake)
+
+
+def command(*args):
+    return subprocess.run([TAP, *args], capture_output=True, check=False, text=True, timeout=60)
+
+
+def test_version_and_help():
+    version, said = command("--version"), command("--help")
+    assert version.stdout == f"tap-helpscout {metadata.version('tap-helpscout')}\n"
+    assert version.returncode == said.returncode == 0 and not said.stderr
+    for option in ("--config", "--state", "--catalog", "--properties", "--discover", "--dev",
+                   "--version"):
+        assert option in said.stdout
+
+
+@pytest.mark.parametrize("args", [
+    [], ["--state", "state.json"], ["--config"], ["--config", "c.json", "--fast"], ["sync"]])
+def test_a_wrong_command_line_says_how_and_ends_with_1(args):
+    done = command(*args)
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith("usage: tap-helpscout") and "Traceback" not in done.stderr
