@@ -12,6 +12,9 @@ import pytest
 from tests.fake_helpscout import FakeHelpScout
 
 TAP = str(Path(sys.executable).with_name("tap-helpscout"))
+# A warning ends the tap, save the one that Python 3.9 has for how jsonschema 2 imports, which
+# singer-python insists on.
+WARNINGS = "error,ignore::DeprecationWarning:jsonschema.compat"
 
 
 class Run:
@@ -104,8 +107,7 @@ class Tap:
 
     @staticmethod
     def env(changes):
-        # A coverage or warning setting of the test run is not the tap's.
-        return {**os.environ, "PYTHONWARNINGS": "error", **(changes or {})}
+        return {**os.environ, "PYTHONWARNINGS": WARNINGS, **(changes or {})}
 
     def discover(self):
         return json.loads(self.run_raw("--discover"))
