@@ -4,6 +4,7 @@ Readers yield rows, and after each stretch of a list that is complete a Checkpoi
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,9 +21,12 @@ from tap_helpscout.transform import format_moment
 
 LOGGER = singer.get_logger()
 
-WINDOW_PAGES = 16  # at most, so that a checkpoint comes often and no page is deep
+WINDOW_PAGES = 20  # at most, so that a checkpoint comes often and no page is deep
 AIM = 0.8  # of a window: a guess that is a little off is then not refused
-NARROWEST = timedelta(seconds=3)  # holds any one second with its neighbours, whatever is in it
+GROWTH = 8  # from one window to the next, at most
+NARROWEST = 3  # seconds: any one second with its neighbours, whatever is in it
+MOST_WAITING = 25  # parents, with what is embedded in them
+TRUST, COMPARE, LIST = "trust", "compare", "list"  # what to do about embedded rows
 ROUNDS = 100  # how often a list that will not hold still is read
 
 
@@ -50,22 +54,49 @@ def listed(client, stream, context, end):
     yield Checkpoint(None, end)
 
 
-@dataclass(frozen=True)
 class Reach:
-    """What to read of a list in windows: from `low` to `high`.
+    """What to read of a list in windows, from `low` to `high`; it learns from each first page.
 
     In a closed window rows can only leave, being edited again. Only since `settled`, as late as
     the search index may lag, can they still come: a window of several pages that began before
     would not show that one came while another left, so none does.
     """
-    low: datetime
-    settled: datetime
-    high: datetime
 
-    def window(self, low, width):
-        """(low, end): so wide at most, in whole seconds, not across `settled`."""
-        end = min(low + timedelta(seconds=int(width.total_seconds())), self.high)
-        return low, self.settled if low < self.settled < end else end
+    def __init__(self, low, settled, high):
+        self.low, self.settled, self.high = low, settled, high
+        self._known = []  # [end, rows from low to end], the nearest end last
+        self._last = None  # (seconds, rows) of the window read last
+        self._size = 1  # of a page
+
+    def takes(self, window, page):
+        """Whether a window is to be read, going by its first page; if so, the next begins
+        where it ends."""
+        (low, high), rows, pages = window, page.total or 0, page.pages or 1
+        seconds = (high - low).total_seconds()
+        self._size = max(self._size, len(page.rows))
+        if pages > WINDOW_PAGES and seconds > NARROWEST or pages > 1 and low < self.settled < high:
+            self._known.append([high, rows])
+            self._last = None
+            return False
+        self._known = [[end, left - rows] for end, left in self._known if end > high]
+        self.low, self._last = high, (seconds, rows)
+        return True
+
+    def window(self):
+        """The next one, in whole seconds: all that is left before the nearest known end if that
+        fits, else between what would be right if rows came evenly from here to there and if they
+        came as they did last."""
+        end, left = self._known[-1]
+        most, seconds = WINDOW_PAGES * self._size, (end - self.low).total_seconds()
+        if left > most:
+            even = alike = seconds * AIM * most / left
+            if self._last:
+                alike = self._last[0] * min(AIM * most / max(self._last[1], 1), GROWTH)
+            # At most half, or what cannot fit would be asked for again and again.
+            likely = min(math.sqrt(even * alike), max(even, seconds / 2))
+            seconds = min(max(likely, NARROWEST), seconds)
+        end = self.low + timedelta(seconds=int(seconds))
+        return self.low, self.settled if self.low < self.settled < end else end
 
 
 def windows(client, stream, context, reach, embedding=None):
@@ -92,106 +123,125 @@ def _window_pages(client, fetch, reach):
     expected, window = None, (reach.low, reach.high)
     probe = client.submit(fetch, window)
     while window:
-        page, done, (low, high) = probe.result(), window, window
-        pages, width = page.pages or 1, high - low
+        page, asked = probe.result(), window
         expected = page.total if expected is None else expected
-        ideal = max(width * min(AIM * WINDOW_PAGES / pages, 4), NARROWEST)
-        if pages > WINDOW_PAGES and width > NARROWEST:
-            window, done = reach.window(low, ideal), None
-        elif pages > 1 and low < reach.settled < high:
-            window, done = (low, reach.settled), None
-        else:
-            window = reach.window(high, ideal) if high < reach.high else None
+        is_taken = reach.takes(asked, page)
+        window = reach.window() if reach.low < reach.high else None
         if window:
             probe = client.submit(fetch, window)
-        if done:
-            for future in _page_futures(client, partial(fetch, done), page):
-                yield (done, expected), future
+        if is_taken:
+            for future in _page_futures(client, partial(fetch, asked), page):
+                yield (asked, expected), future
 
 
-def children(client, stream, context, parent, embedding):
-    """(rows, weight): one parent's rows of a child stream, already on their way, and how much of
+def children(client, stream, context, item, embedding):
+    """For a parent's row, or the Checkpoint of its list: (context, rows, weight) for each parent
+    whose children can be had now. The rows are on their way already; the weight is how much of
     the client they keep busy: 1 is a request, more than any depth means to wait for it."""
     if embedding:
-        embedded = embedding.trusted(parent)
-        if embedded is not None:
-            return embedded, 0.1
-    fetch = partial(_fetch, client, stream, context)
-    rows = _rows_of(client, stream, fetch, client.submit(fetch))
-    if embedding and embedding.is_in_doubt(parent):
-        return embedding.checked(parent, rows, context["end"]), 1 if embedding.proven else 1000
-    return rows, 1
+        parents = embedding.due(item)
+    else:
+        parents = [(item, LIST)] if isinstance(item, dict) else []
+    for parent, verdict in parents:
+        own = {**context, stream.parent_keys[-1]: parent.get("id")}
+        if verdict == TRUST:
+            yield own, embedding.rows(parent), 0.1
+            continue
+        fetch = partial(_fetch, client, stream, own)
+        first = client.submit(fetch)
+        if verdict == COMPARE:
+            yield (own, _compared(client, stream, fetch, first, embedding, parent),
+                   1000 if embedding.may_prove(parent) else 1)
+        else:
+            yield own, _rows_of(client, stream, fetch, first), 1
+
+
+def _compared(client, stream, fetch, first, embedding, parent):
+    page, embedded = first.result(), embedding.rows(parent)
+    if embedding.is_proven and page.total == len(embedded):
+        yield from embedded  # all of them, then: nothing was cut off
+        return
+    listed_rows = []
+    for row in _rows_of(client, stream, fetch, _done(page)):
+        listed_rows.append(row)
+        yield row
+    embedding.learn(parent, listed_rows)
 
 
 class Embedding:
     """Whether the children that come inside their parents' list are believed, in one run.
 
     They are when one listing that could have told has matched them, id for id. Even then a list
-    as long as the longest seen may have been cut at that length, and is compared; a shorter one
-    was not cut.
+    as long as the longest seen may have been cut at that length. One in doubt waits for another
+    to clear it, and is compared at the latest before the checkpoint.
     """
 
     def __init__(self, embed):
         self.name, self._embed = embed.name, embed
-        self.proven, self._off, self._worked, self._failures, self._longest = (
-            False, False, False, 0, 0)
+        self.is_proven, self._is_off, self._has_worked = False, False, False
+        self._failures, self._longest, self._waiting = 0, 0, []
 
     def fetch(self, get):
         """The answer of get(params, tries) with the embed, or without where it fails with it."""
-        if not self._off:
+        if not self._is_off:
             try:
-                body = get({"embed": self.name}, TRIES if self._worked else 3)
-                self._worked = True
+                body = get({"embed": self.name}, TRIES if self._has_worked else 3)
+                self._has_worked = True
                 return body
             except UnauthorizedError:
                 raise
             except ApiError as error:
                 body = get({}, TRIES)  # raises if the embed is not what is wrong
                 self._failures += 1
-                if not self._worked or self._failures >= 3:
+                if not self._has_worked or self._failures >= 3:
                     self._turn_off(f"the API fails with it: {error}")
                 return body
         return get({}, TRIES)
 
     def see(self, parents):
         """Takes note of how long embedded lists are; called before any of these is trusted."""
-        self._longest = max([self._longest, *(len(self._rows(parent)) for parent in parents)])
+        self._longest = max([self._longest, *(len(self.rows(parent)) for parent in parents)])
 
-    def trusted(self, parent):
-        """The embedded rows, None if they must be listed."""
-        rows = self._rows(parent)
-        if not self._off and self.proven and len(rows) < self._longest and (
-                self._embed.is_whole(parent, rows)):
-            return rows
-        return None
+    def due(self, item):
+        """(parent, verdict) of each parent whose children can be told now: of a row and those
+        that wait; at a Checkpoint none waits any longer."""
+        is_row = isinstance(item, dict)
+        parents, self._waiting = self._waiting, []
+        for parent in [*parents, item] if is_row else parents:
+            verdict = self._verdict(parent)
+            if verdict == COMPARE and is_row and not self.may_prove(parent) and (
+                    len(self._waiting) < MOST_WAITING):
+                self._waiting.append(parent)
+            else:
+                yield parent, verdict
 
-    def is_in_doubt(self, parent):
-        """Whether to compare this parent's listing with what was embedded."""
-        return not self._off and self._embed.is_whole(parent, self._rows(parent))
+    def may_prove(self, parent):
+        """Whether its listing would decide, for all that follow, if the embed is believed."""
+        return not self.is_proven and self._embed.is_telling(self.rows(parent))
 
-    def checked(self, parent, rows, run_start):
-        """The listed rows as they come, compared at the end with the embedded ones."""
-        def ids(rows):
-            # What came after the run began is no fault of the embed.
-            return {row.get("id") for row in rows if str(row.get("createdAt")) < run_start}
+    def _verdict(self, parent):
+        rows = self.rows(parent)
+        if self._is_off or not self._embed.is_whole(parent, rows):
+            return LIST
+        return TRUST if self.is_proven and len(rows) < self._longest else COMPARE
 
-        seen = []
-        for row in rows:
-            seen.append(row)
-            yield row
-        if ids(seen) != ids(self._rows(parent)):
-            self._turn_off(f"{len(self._rows(parent))} came with parent {parent.get('id')}, "
-                           f"{len(seen)} are listed")
-        elif self._embed.is_telling(seen) and not self.proven and not self._off:
-            self.proven = True
+    def learn(self, parent, listed_rows):
+        """Compares one parent's listing with what was embedded."""
+        rows = self.rows(parent)
+        if {row.get("id") for row in rows} != {row.get("id") for row in listed_rows}:
+            self._turn_off(f"{len(rows)} came with parent {parent.get('id')}, "
+                           f"{len(listed_rows)} are listed")
+        elif self._embed.is_telling(rows) and not self.is_proven and not self._is_off:
+            self.is_proven = True
             LOGGER.info("embedded %s match a listing: from here on they are used", self.name)
 
-    def _rows(self, parent):
+    def rows(self, parent):
+        """What was embedded."""
         return (parent.get("_embedded") or {}).get(self.name) or []
 
     def _turn_off(self, why):
-        if not self._off:
-            self._off = True
+        if not self._is_off:
+            self._is_off = True
             LOGGER.warning("embedded %s are not used in this run (%s): each parent's are listed, "
                            "which takes a request each", self.name, why)
 

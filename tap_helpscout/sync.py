@@ -186,26 +186,22 @@ class Sync:
         before it are out."""
         coming = ((item, self._children(node, item, context)) for item in items)
         for item, lists in ahead(coming, 2 * self._client.depth, _weight):
-            if isinstance(item, reading.Checkpoint):
-                self._checkpoint(node, item)
-                continue
-            node.read += 1
-            if node.is_active:
-                self._write_row(node, item, context)
-            for child, rows, _, child_context in lists:
+            is_row = not isinstance(item, reading.Checkpoint)
+            if is_row:
+                node.read += 1
+                if node.is_active:
+                    self._write_row(node, item, context)
+            for child, child_context, rows, _ in lists:
                 if not child.error:
                     self._walk_child(child, rows, child_context)
+            if not is_row:
+                self._checkpoint(node, item)
 
-    def _children(self, node, row, context):
-        """For each child stream its rows under this row, asked for already."""
-        lists = []
-        for child in node.children:
-            if child.is_read() and not isinstance(row, reading.Checkpoint):
-                child_context = {**context, child.stream.parent_keys[-1]: row.get("id")}
-                rows, weight = reading.children(
-                    self._client, child.stream, child_context, row, child.embedding)
-                lists.append((child, rows, weight, child_context))
-        return lists
+    def _children(self, node, item, context):
+        """What there is to read below a row or Checkpoint, asked for already."""
+        return [(child, *found) for child in node.children if child.is_read()
+                for found in reading.children(
+                    self._client, child.stream, context, item, child.embedding)]
 
     def _walk_child(self, child, rows, context):
         try:
@@ -291,4 +287,4 @@ def _plan(stream, selected):
 
 def _weight(item):
     _, lists = item
-    return sum(weight for _, _, weight, _ in lists) or 0.1
+    return sum(weight for _, _, _, weight in lists) or 0.1
