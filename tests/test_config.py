@@ -29,7 +29,8 @@ WRONG = {
     "lookback_seconds": (-1, 0.5, "ten"),
     "retry_seconds": (-1, "long"),
     "api_url": ("http://api.helpscout.example", "https://", "ftp://127.0.0.1", "api.example", 5,
-                "http://localhost.example", "https://a b.example", "https://api.example:lamp", "http://[::1"),
+                "http://localhost.example", "https://a b.example",
+                "https://api.example:lamp", "http://[::1"),
     "access_token": (5,),
 }
 
