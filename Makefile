@@ -10,7 +10,7 @@ PIP = -m pip --quiet --disable-pip-version-check
 # How many random points `make chaos` kills at, twice.
 CHAOS ?= 60
 
-.PHONY: test lint pytest chaos demo clean
+.PHONY: test lint pytest chaos integration demo clean
 
 test: lint pytest
 
@@ -22,6 +22,9 @@ pytest: .venv/ready
 
 chaos: .venv/ready
 	CHAOS=$(CHAOS) $(BIN)/python -m pytest -n $(WORKERS) tests/test_interruption.py -k kill
+
+integration: .venv/ready
+	$(BIN)/python -m pytest -rs tests/integration
 
 .venv/ready: setup.py
 	@echo "Making the environment .venv, this once"
@@ -35,6 +38,14 @@ chaos: .venv/ready
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python $(PIP) install --use-pep517 $*
 	@touch $@
+
+# The tap and its tests for `make integration`: PYTHON in the name and how old the dependencies are.
+.venv-tests-%/ready: setup.py
+	$(PYTHON) -m venv $(@D)
+	$(BIN)/python -m tests.integration.oldest > $(@D)/oldest.txt
+	$(@D)/bin/python $(PIP) install $(if $(filter %-oldest,$*),--constraint $(@D)/oldest.txt) \
+		--editable '.[dev]'
+	touch $@
 
 demo: .venv/ready .venv-target-jsonl/ready .venv-singer-tools/ready
 	@$(BIN)/python -m tests.demo .venv-target-jsonl/bin/target-jsonl \
