@@ -53,6 +53,8 @@ class Run:
 class Tap:
     """The command, with a config for the fake in a folder of its own."""
 
+    wrapper = ()  # a command that runs the command
+
     def __init__(self, fake, folder):
         self.fake, self.folder = fake, folder
         self.config_path = folder / "config.json"
@@ -77,7 +79,7 @@ class Tap:
         return str(path)
 
     def command(self, *args, state=None, catalog=None):
-        command = [TAP, *args]
+        command = [*self.wrapper, TAP, *args]
         if "--config" not in args and "--discover" not in args:
             command += ["--config", str(self.config_path)]
         if state is not None:

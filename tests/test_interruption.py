@@ -71,19 +71,17 @@ def test_being_killed_costs_less_than_reading_everything_again(tmp_path, rng, _)
 
 
 def test_killed_over_and_over_the_tap_still_gets_forward(tmp_path):
-    """Each time at the first new checkpoint: the smallest progress there can be."""
-    with FakeHelpScout(build(60, customers=40), page_size=1) as fake:
+    """Each time at the third new checkpoint, for two go by where there is nothing new."""
+    with FakeHelpScout(build(60, customers=40), page_size=2) as fake:
         tap, target = Tap(fake, tmp_path), Target()
-        for _ in range(40):
-            before = target.state
-            with tap.start(state=before) as process:
-                lines = []
-                for line in process.stdout:
+        for _ in range(20):
+            with tap.start(state=target.state) as process:
+                lines, bookmarks = [], [(target.state or {}).get("bookmarks", {})]
+                while len(bookmarks) < 4 and (line := process.stdout.readline()):
                     lines.append(line)
-                    if b'"STATE"' in line and (json.loads(line)["value"]["bookmarks"]
-                                               != (before or {}).get("bookmarks", {})):
-                        process.kill()
-                        break
+                    state = json.loads(line).get("value", {}).get("bookmarks", bookmarks[-1])
+                    bookmarks += [state] if state != bookmarks[-1] else []
+                process.kill()
             target.load(Run(None, b"".join(lines).decode(), ""))
             if "teams" in target.state["bookmarks"]:  # the last stream of all
                 break
@@ -163,6 +161,21 @@ def test_a_signal_in_the_middle_of_the_rows_leaves_whole_lines(tap, fake, signum
         fake.before(lambda _: process.send_signal(signum), skip=asked)
         messages, log = assert_ends(process, 128 + signum)
     assert messages and signum.name in log and "next run begins at the last state" in log
+
+
+def test_signals_that_come_in_a_bunch_are_as_good_as_one(tap, fake):
+    """As when a terminal tells all of a pipeline, and the runner passes it on."""
+    def bunch(_):
+        for _ in range(40):
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                process.send_signal(signum)
+            time.sleep(0.005)
+
+    fake.before(bunch, path="/v2/customers")
+    with tap.start() as process:
+        stdout, log = process.communicate(timeout=20)
+    assert process.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    assert b"Traceback" not in log and stdout.endswith(b"\n")
 
 
 def test_a_run_ended_by_a_signal_is_resumed_without_a_gap(tap, fake):
