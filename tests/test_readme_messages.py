@@ -2,8 +2,11 @@
 
 import functools
 import shutil
+import ssl
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -11,6 +14,7 @@ from tests.readme import code, table
 
 MESSAGES = [code(row[0]) for row in table("The log says")]
 MEETING = {}
+NO_PROXY = {"NO_PROXY": "*", "no_proxy": "*"}
 
 
 def meets(message):
@@ -85,9 +89,9 @@ def _silent(tap):
 @meets("Connection refused")
 def _no_network(tap):
     tap.configure(api_url="https://127.0.0.1:1", retry_seconds=0)
-    refused = tap.run().log
+    refused = tap.run(env=NO_PROXY).log
     tap.configure(api_url="https://no-such-host.invalid", retry_seconds=0)
-    return refused + tap.run(env={"HTTPS_PROXY": "", "https_proxy": ""}).log
+    return refused + tap.run(env=NO_PROXY).log
 
 
 @meets("CERTIFICATE_VERIFY_FAILED")
@@ -98,14 +102,14 @@ def _own_certificate(tap):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
                     "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True,
                    capture_output=True)
-    with subprocess.Popen(
-            ["openssl", "s_server", "-accept", "127.0.0.1:0", "-key", key, "-cert", certificate],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        accepting = next(line for line in server.stdout if line.startswith("ACCEPT"))
-        tap.configure(api_url=f"https://localhost:{accepting.rpartition(':')[2].strip()}",
-                      retry_seconds=0)
-        log = tap.run().log
-        server.terminate()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        tap.configure(api_url=f"https://localhost:{server.server_port}", retry_seconds=0)
+        log = tap.run(env=NO_PROXY).log
+        server.shutdown()
     return log
 
 
