@@ -14,10 +14,12 @@ EPOCH = "1970-01-01T00:00:00Z"
 
 def parse_moment(text):
     """Any ISO 8601 moment as an aware UTC datetime; one without an offset is UTC already."""
-    if not isinstance(text, str):
-        raise ValueError(f"not a date: {text!r}")
-    moment = ciso8601.parse_datetime(text)
-    return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    try:
+        moment = ciso8601.parse_datetime(text)
+        return (moment.astimezone(timezone.utc) if moment.tzinfo
+                else moment.replace(tzinfo=timezone.utc))
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{text!r} is not a date") from error
 
 
 def format_moment(moment):

@@ -11,7 +11,7 @@ from tests.test_records import assert_complete
 from tests.test_state import modified_since, moment
 
 LISTS = ("conversations", "customers")
-PAGES = 16  # of a window, at most
+PAGES = 20  # of a window, at most
 DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
