@@ -10,7 +10,7 @@ PIP = -m pip --quiet --disable-pip-version-check
 # How many random points `make chaos` kills at, twice.
 CHAOS ?= 60
 
-.PHONY: test lint pytest chaos integration demo clean
+.PHONY: test lint pytest chaos integration demo bench clean
 
 test: lint pytest
 
@@ -50,6 +50,16 @@ integration: .venv/ready
 demo: .venv/ready .venv-target-jsonl/ready .venv-singer-tools/ready
 	@$(BIN)/python -m tests.demo .venv-target-jsonl/bin/target-jsonl \
 		.venv-singer-tools/bin/singer-check-tap
+
+# What it is compared with: the published tap, run as it is.
+.venv-published/ready:
+	@echo "Making the environment $(@D), this once"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python $(PIP) install --use-pep517 tap-helpscout==1.2.2
+	@touch $@
+
+bench: .venv/ready .venv-published/ready
+	@$(BIN)/python -m tests.bench .venv-published/bin/python
 
 clean:
 	rm -rf .venv .venv-* .demo .bench .integration build dist *.egg-info
