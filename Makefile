@@ -41,11 +41,11 @@ integration: .venv/ready
 
 # The tap and its tests for `make integration`: PYTHON in the name and how old the dependencies are.
 .venv-tests-%/ready: setup.py
-	$(PYTHON) -m venv $(@D)
-	$(BIN)/python -m tests.integration.oldest > $(@D)/oldest.txt
-	$(@D)/bin/python $(PIP) install $(if $(filter %-oldest,$*),--constraint $(@D)/oldest.txt) \
-		--editable '.[dev]'
-	touch $@
+	@$(PYTHON) -m venv $(@D)
+	@$(BIN)/python -m tests.integration.oldest > $(@D)/oldest.txt
+	@$(@D)/bin/python $(PIP) install --use-pep517 --editable '.[dev]' \
+		$(if $(filter %-oldest,$*),--constraint $(@D)/oldest.txt)
+	@touch $@
 
 demo: .venv/ready .venv-target-jsonl/ready .venv-singer-tools/ready
 	@$(BIN)/python -m tests.demo .venv-target-jsonl/bin/target-jsonl \

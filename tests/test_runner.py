@@ -308,11 +308,15 @@ def test_a_private_authority_is_trusted_by_requests_ca_bundle(secure, authority)
     assert len(run.records("customers")) == len(secure.fake.customer_ids)
 
 
-def test_a_certificate_of_no_known_authority_gets_nothing(secure):
-    secure.configure(retry_seconds=1)
-    run = secure.run(env=network())
+@pytest.mark.parametrize("variables, words", [
+    ({}, "certificate verify failed"),
+    ({"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}, "invalid path: /nowhere/ca.pem"),
+    ({"HTTPS_PROXY": "http://", "https_proxy": "http://"}, "proxy URL")])
+def test_what_is_wrong_with_the_settings_of_the_network_is_said_at_once(secure, variables, words):
+    run = secure.run(env={**network(), **variables})
     assert run.code == 1
-    assert "certificate verify failed" in run.log
+    assert words in run.log
+    assert "trying again" not in run.log and "client_secret" not in run.log
     assert not secure.fake.requests
 
 
