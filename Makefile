@@ -32,19 +32,19 @@ integration: .venv/ready
 	@$(BIN)/python $(PIP) install --use-pep517 --editable '.[dev]'
 	@touch $@
 
-# A target lives in an environment of its own, as Singer advises.
-.venv-%/ready:
-	@echo "Making the environment $(@D), this once"
-	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python $(PIP) install --use-pep517 $*
-	@touch $@
-
 # The tap and its tests for `make integration`: PYTHON in the name and how old the dependencies are.
 .venv-tests-%/ready: setup.py
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/python -m tests.integration.oldest > $(@D)/oldest.txt
 	@$(@D)/bin/python $(PIP) install --use-pep517 --editable '.[dev]' \
 		$(if $(filter %-oldest,$*),--constraint $(@D)/oldest.txt)
+	@touch $@
+
+# A target lives in an environment of its own, as Singer advises.
+.venv-%/ready:
+	@echo "Making the environment $(@D), this once"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python $(PIP) install --use-pep517 $*
 	@touch $@
 
 demo: .venv/ready .venv-target-jsonl/ready .venv-singer-tools/ready
