@@ -110,7 +110,7 @@ def test_a_path_of_another_version(fake, run):
 def test_the_test_of_the_guide_passes(copy):
     done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider",
                            "tests/test_tags.py"], cwd=copy, capture_output=True, text=True,
-                          check=False, env={**os.environ, "PYTHONPATH": str(copy)}, timeout=120)
+                          check=False, env={**os.environ, "PYTHONPATH": str(copy)}, timeout=300)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 

@@ -17,7 +17,7 @@ def _demo(tmp_path):
     def run(**changes):
         commands = {**programs, **changes}
         return subprocess.run([sys.executable, "-m", "tests.demo", *commands.values()],
-                              cwd=tmp_path, capture_output=True, text=True, timeout=120,
+                              cwd=tmp_path, capture_output=True, text=True, timeout=300,
                               check=False, env={**os.environ, "PYTHONPATH": str(stand_ins.ROOT)})
     return run
 

@@ -86,7 +86,7 @@ def _session(tmp_path):
             assert "helpscout.net" not in script
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", script], cwd=stand_ins.ROOT, capture_output=True,
-                text=True, timeout=120, check=False,
+                text=True, timeout=300, check=False,
                 env={"HOME": str(home), "PATH": f"{python.parent}:{os.environ['PATH']}",
                      "NO_PROXY": "127.0.0.1"})
             assert done.returncode == 0, done.stdout + done.stderr
