@@ -20,9 +20,10 @@ setup(
     packages=find_packages(include=["tap_helpscout"]),
     package_data={"tap_helpscout": ["schemas/*.json"]},
     install_requires=[
-        "singer-python>=6.1,<7",
+        "singer-python>=6.0.1,<7",
         "requests>=2.25,<3",
         "backoff>=2.2.1,<3",
+        "ciso8601>=2.3.1,<3",
     ],
     extras_require={
         "dev": [

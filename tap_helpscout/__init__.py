@@ -1,9 +1,11 @@
 """tap-helpscout: reads a Help Scout account and writes Singer messages to stdout."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
+import time
 from importlib import metadata
 
 import singer
@@ -17,30 +19,56 @@ from tap_helpscout.sync import Bookmarks, Sync
 LOGGER = singer.get_logger()
 
 
+GRACE = 5  # seconds for what a signal should not tear: nobody may be reading, or answering
+
+
 class Interrupted(BaseException):
     """A signal asked the run to end."""
 
 
-class Writer:
-    """Writes whole Singer messages: a signal that comes within one waits for its end."""
+class Ending:
+    """Ends the run at a signal: at once, but for what is held together, which may end first: a
+    line that is being written, a token that is being renewed."""
 
     def __init__(self):
-        self._writing, self._signal = False, None
+        self._held, self._signal, self._deadline, self._is_over = set(), None, None, False
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._ask)
+        signal.signal(signal.SIGALRM, self._end)
 
-    def __call__(self, message):
-        self._writing = True
+    @contextlib.contextmanager
+    def held_off(self):
+        """What any thread does within is done whole, if it takes no longer than GRACE."""
+        hold = object()
+        self._held.add(hold)
         try:
-            singer.write_message(message)
+            if self._is_over:
+                raise Interrupted
+            yield
         finally:
-            self._writing = False
-        if self._signal:
-            raise Interrupted(self._signal)
+            self._held.discard(hold)
+            if self._signal and not self._held:
+                os.kill(os.getpid(), signal.SIGALRM)
 
-    def interrupt(self, signum, _frame):
-        """The handler of SIGTERM and SIGINT."""
-        self._signal = signum
-        if not self._writing:
-            raise Interrupted(signum)
+    def wait(self):
+        """Whatever ends the run: returns when nothing is held, and nothing can be any more."""
+        self._is_over = True
+        deadline = self._deadline or time.monotonic() + GRACE
+        while self._held and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _ask(self, signum, frame):
+        if self._signal is None:
+            self._signal, self._deadline = signum, time.monotonic() + GRACE
+            if self._held:
+                signal.alarm(GRACE)
+            else:
+                self._end(signum, frame)
+
+    def _end(self, *_):
+        if not self._is_over:
+            self._is_over = True
+            raise Interrupted(self._signal)
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,7 +99,7 @@ def parse_args():
     return args
 
 
-def sync(args, write):
+def sync(args, ending):
     """Reads what is selected; the exit code."""
     config = config_file.load(args.config, args.dev)
     source = args.catalog or args.properties
@@ -82,7 +110,12 @@ def sync(args, write):
     if not selected:
         LOGGER.warning("nothing is selected in %s: nothing to do", source)
         return 0
-    failed = Sync(Client(args.config, config, args.dev), config, selected, bookmarks, write).run()
+    def write(message):
+        with ending.held_off():
+            singer.write_message(message)
+
+    client = Client(args.config, config, args.dev, ending.held_off)
+    failed = Sync(client, config, selected, bookmarks, write).run()
     for node in failed:
         LOGGER.critical("%s is incomplete: %s%s", node.name, node.error, (
             f". The account's plan or the user's permissions do not include it: deselect "
@@ -96,17 +129,30 @@ def sync(args, write):
 def main():
     """The command. Ends the process itself: requests that are still on their way, which nobody
     waits for any more, would hold it for a minute."""
-    write, code = Writer(), 1
-    args = parse_args()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, write.interrupt)
+    args, code = parse_args(), 1
+    ending = Ending()
+    try:
+        code = run(args, ending)
+        ending.wait()
+    except Interrupted as interrupted:
+        signum = interrupted.args[0]
+        LOGGER.critical("ended by %s; the next run begins at the last state",
+                        signal.Signals(signum).name)
+        code = 128 + signum
+        ending.wait()
+    os._exit(code)
+
+
+def run(args, ending):
+    """Does what the command line says; the exit code."""
     try:
         if args.discover:
             discover().dump()
             code = 0
         else:
-            code = sync(args, write)
+            code = sync(args, ending)
         sys.stdout.flush()
+        return code
     except UnauthorizedError as error:
         LOGGER.critical(
             "%s. Check client_id and client_secret against My Apps in Help Scout, that the user "
@@ -117,11 +163,6 @@ def main():
         LOGGER.critical("%s", error)
     except BrokenPipeError:
         LOGGER.error("the target has closed the pipe")
-    except Interrupted as interrupted:
-        signum = interrupted.args[0]
-        LOGGER.critical("ended by %s; the next run begins at the last state",
-                        signal.Signals(signum).name)
-        code = 128 + signum
     except Exception:  # pylint: disable=broad-exception-caught  # a bug: say where, and end
         LOGGER.exception("an error of the tap's own: please report it")
-    os._exit(code)
+    return 1

@@ -7,6 +7,7 @@ the same file held off. Without a refresh token the app's own credentials are en
 credentials grant), and then a config that cannot be written is no harm.
 """
 
+import contextlib
 import threading
 import time
 from datetime import datetime, timedelta, timezone
@@ -23,8 +24,9 @@ SPARE_BYTES = 8192  # more than any answer with tokens
 class Auth(AuthBase):
     """Puts a live token on each request; `exchange` turns a grant into the API's answer."""
 
-    def __init__(self, path, config, dev, exchange):
+    def __init__(self, path, config, dev, exchange, held_off):
         self._path, self._config, self._dev, self._exchange = path, config, dev, exchange
+        self._held_off = held_off
         self._lock = threading.Lock()
         self._token, self._expires_at = config.access_token, config.access_token_expires_at
         self._refused = None
@@ -57,15 +59,19 @@ class Auth(AuthBase):
                 return
             grant = {"client_id": self._config.client_id,
                      "client_secret": self._config.client_secret}
-            refresh_token = document.get("refresh_token")
+            # Stripped, as when it was checked.
+            refresh_token = str(document.get("refresh_token") or "").strip()
+            hold = contextlib.nullcontext
             if refresh_token:
+                hold = self._held_off  # for its successor comes once
                 self.secrets.add(refresh_token)
                 self._save(document, "The refresh token was not used, because its successor could "
                            "not be kept", SPARE_BYTES)
                 grant.update(grant_type="refresh_token", refresh_token=refresh_token)
             else:
                 grant.update(grant_type="client_credentials")
-            self._keep(document, self._exchange(grant))
+            with hold():
+                self._keep(document, self._exchange(grant))
 
     def _reread(self):
         # Another run may have written new tokens since this one started.
@@ -86,14 +92,15 @@ class Auth(AuthBase):
 
     def _keep(self, document, answer):
         self._token, self._expires_at = answer["access_token"], None
-        if isinstance(answer.get("expires_in"), (int, float)):
-            self._expires_at = datetime.now(timezone.utc) + timedelta(seconds=answer["expires_in"])
+        with contextlib.suppress(OverflowError, TypeError, ValueError):  # unknown, then
+            self._expires_at = datetime.now(timezone.utc) + timedelta(
+                seconds=float(answer.get("expires_in")))
         document["access_token"] = self._token
         document["access_token_expires_at"] = (
             self._expires_at and format_moment(self._expires_at))
         if answer.get("refresh_token"):
             document["refresh_token"] = answer["refresh_token"]
-        self.secrets.update({self._token, document.get("refresh_token")} - {None})
+        self.secrets.update({self._token, document.get("refresh_token")} - {None, ""})
         self._save(document, "The new tokens could not be kept: if the next run is refused, "
                    "authorize the app again (README.md, OAuth)")
 

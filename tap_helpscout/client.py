@@ -10,6 +10,7 @@
 import collections
 import contextlib
 import random
+import ssl
 import threading
 import time
 import types
@@ -31,6 +32,8 @@ CLOCK_PATH = "/v2/users/me"  # small, and anyone may read it
 TRIES = 10
 LONGEST_PAUSE = 60  # seconds
 WAITS = 60  # how often in a row one request may be told to wait
+# What is wrong with the URLs of the API or its proxy stays wrong.
+LASTING = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
 MINUTE = 60.25  # a little more than the API's own, for what the network adds
 
 
@@ -54,17 +57,17 @@ class UnauthorizedError(ApiError):
 class Client:
     """GETs from one account, `concurrency` at once at most."""
 
-    def __init__(self, path, config, dev=False):
+    def __init__(self, path, config, dev=False, held_off=contextlib.nullcontext):
         self._config = config
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": config.user_agent,
                                       "Accept": "application/hal+json, application/json"})
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=config.concurrency)
         self._session.mount(config.api_url, adapter)
-        self._auth = Auth(path, config, dev, self._exchange)
+        self._auth = Auth(path, config, dev, self._exchange, held_off)
         self._slots = threading.BoundedSemaphore(config.concurrency)
         self._pool = config.concurrency > 1 and ThreadPoolExecutor(config.concurrency)
-        self._first_answer_at = None
+        self._first_answer_at, self._has_begun = None, False
         self.pace = Pace(config.rate_limit_share)
         # How many results to ask for ahead of the one that is being used.
         self.depth = config.concurrency if self._pool else 0
@@ -80,6 +83,7 @@ class Client:
             except ApiError:
                 if not self._first_answer_at:
                     raise
+        self._has_begun = True
         return self._first_answer_at
 
     def submit(self, function, *args):
@@ -122,8 +126,11 @@ class Client:
         except RetriableError:
             raise
         except ApiError as error:
+            if error.status is None:  # never asked
+                raise
             raise UnauthorizedError(str(error), error.status) from error
-        if not isinstance(answer, dict) or not isinstance(answer.get("access_token"), str):
+        token = answer.get("access_token") if isinstance(answer, dict) else None
+        if not (token and isinstance(token, str) and token.isascii() and token.isprintable()):
             raise RetriableError(f"POST {TOKEN_PATH} answered without an access_token")
         return answer
 
@@ -141,10 +148,11 @@ class Client:
             try:
                 response = self._session.send(request, timeout=self._config.request_timeout,
                                               allow_redirects=False, **settings)
-            except requests.exceptions.InvalidURL as error:
-                raise ApiError(f"{what} failed: {self._redact(error)}") from None
-            except requests.RequestException as error:
-                raise RetriableError(f"{what} failed: {self._redact(_reason(error))}") from None
+            except OSError as error:  # requests' own errors, and a CA bundle that cannot be read
+                lasts = not isinstance(error, requests.RequestException) or isinstance(
+                    error, LASTING) or isinstance(_root(error), ssl.SSLCertVerificationError)
+                raise (ApiError if lasts else RetriableError)(
+                    f"{what} failed: {self._redact(_reason(error))}") from None
         self._note(response.headers)
         error = self._error(what, response)
         if error:
@@ -159,12 +167,14 @@ class Client:
         limit = headers.get("X-RateLimit-Limit-Minute", "")
         if limit.isdigit() and int(limit):
             self.pace.limit = int(limit)
-        if not self._first_answer_at:
+        if not self._has_begun:
             try:
                 moment = parsedate_to_datetime(headers["Date"]).astimezone(timezone.utc)
             except (KeyError, TypeError, ValueError):
                 moment = datetime.now(timezone.utc)
-            self._first_answer_at = moment.replace(microsecond=0)
+            # The earliest: an error may come from a gateway with another clock.
+            self._first_answer_at = min(moment.replace(microsecond=0),
+                                        self._first_answer_at or moment)
 
     def _error(self, what, response):
         status = response.status_code
@@ -283,6 +293,11 @@ def _reason(error):
     """The root of a connection error: what requests wraps around it repeats the URL."""
     if isinstance(error, requests.Timeout):
         return "no answer within request_timeout"
+    root = _root(error)
+    return f"{type(root).__name__} {root}".strip()
+
+
+def _root(error):
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
-    return f"{type(error).__name__} {error}".strip()
+    return error

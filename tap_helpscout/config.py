@@ -12,6 +12,8 @@ from importlib import metadata
 from typing import Optional
 from urllib.parse import urlsplit
 
+import requests
+
 from tap_helpscout.transform import moment_or_none, parse_moment
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -41,9 +43,9 @@ def _number(low, high, kind=float):
     def parse(value):
         try:
             number = None if isinstance(value, bool) else kind(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = None
-        if number is None or not low <= number <= high:
+        if number is None or number != float(value) or not low <= number <= high:
             raise ValueError(f"must be a {'whole ' if kind is int else ''}number "
                              f"from {low} to {high}")
         return number
@@ -51,11 +53,16 @@ def _number(low, high, kind=float):
 
 
 def _url(value):
-    parts = urlsplit(_text(value))
-    if parts.scheme == "https" and parts.hostname or (
-            parts.scheme == "http" and parts.hostname in LOOPBACK):
-        return value.strip().rstrip("/")
-    raise ValueError("must be an https:// URL")
+    url = _text(value).rstrip("/")
+    try:
+        parts = urlsplit(url)
+        is_safe = parts.scheme == "https" or parts.scheme == "http" and parts.hostname in LOOPBACK
+        requests.Request("GET", url).prepare()
+    except ValueError:
+        is_safe = False
+    if not is_safe:
+        raise ValueError("must be an https:// URL")
+    return url
 
 
 def _setting(parse, default=dataclasses.MISSING):

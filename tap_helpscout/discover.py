@@ -60,18 +60,19 @@ def select(catalog, source):
         entries = {entry.get("tap_stream_id", entry.get("stream")): (
                        entry.get("schema") or {}, metadata.to_map(entry.get("metadata") or []))
                    for entry in catalog["streams"]}
+        selected = {tap_stream_id for tap_stream_id, (schema, mdata) in entries.items()
+                    if _is_stream_selected(schema, mdata.get((), {}))}
+        schemas = {tap_stream_id: _selected_schema(STREAMS[tap_stream_id], *entries[tap_stream_id])
+                   for tap_stream_id in STREAMS if tap_stream_id in selected}
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{source} is not a Singer catalog: it needs a list of streams with "
                           "their metadata. Write a new one with --discover") from error
-    selected = {tap_stream_id for tap_stream_id, (schema, mdata) in entries.items()
-                if _is_stream_selected(schema, mdata.get((), {}))}
     unknown = sorted(map(str, selected - set(STREAMS)))
     if unknown:
         raise ConfigError(f"{source} selects streams that this tap does not have: "
                           f"{', '.join(unknown)}. Deselect them, or write a new catalog with "
                           "--discover")
-    return {tap_stream_id: _selected_schema(STREAMS[tap_stream_id], *entries[tap_stream_id])
-            for tap_stream_id in STREAMS if tap_stream_id in selected}
+    return schemas
 
 
 def _is_stream_selected(schema, mdata):

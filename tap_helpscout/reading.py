@@ -28,6 +28,7 @@ NARROWEST = 3  # seconds: any one second with its neighbours, whatever is in it
 MOST_WAITING = 25  # parents, with what is embedded in them
 TRUST, COMPARE, LIST = "trust", "compare", "list"  # what to do about embedded rows
 ROUNDS = 100  # how often a list that will not hold still is read
+IDLE_ROUNDS = 5  # of these, how many in a row may bring nothing new
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ def children(client, stream, context, item, embedding):
     else:
         parents = [(item, LIST)] if isinstance(item, dict) else []
     for parent, verdict in parents:
+        if parent.get("id") is None:
+            continue  # there is nothing to ask for; its own stream warns of it
         own = {**context, stream.parent_keys[-1]: parent.get("id")}
         if verdict == TRUST:
             yield own, embedding.rows(parent), 0.1
@@ -237,7 +240,10 @@ class Embedding:
 
     def rows(self, parent):
         """What was embedded."""
-        return (parent.get("_embedded") or {}).get(self.name) or []
+        embedded = parent.get("_embedded")
+        rows = embedded.get(self.name) if isinstance(embedded, dict) else None
+        is_sound = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+        return rows if is_sound else []
 
     def _turn_off(self, why):
         if not self._is_off:
@@ -252,11 +258,12 @@ def _rows_of(client, stream, fetch, first=None):
 
 
 def _rows_once(stream, pages, embedding, again):
-    """The rows of all pages, none twice; while their number changes between two pages, a row may
-    have slipped from one to the other, so the list is read again."""
-    seen = set()
+    """The rows of all pages, none twice. The list is read again while a row may have slipped from
+    one page to another: the number of rows changed meanwhile, or one came twice in the place of
+    another, for rows of one date may be listed in another order each time."""
+    seen, here, idle = set(), set(), 0
     for _ in range(ROUNDS):
-        totals = set()
+        totals, keys, before = set(), [], len(seen)
         for page in pages:
             totals.add(page.total)
             if embedding:
@@ -265,11 +272,20 @@ def _rows_once(stream, pages, embedding, again):
                 key = tuple(row.get(name) for name in stream.identity)
                 if None in key:
                     yield row
-                elif key not in seen:
+                    continue
+                keys.append(key)
+                if key not in seen:
                     seen.add(key)
                     yield row
-        if len(totals) <= 1:
-            return
+        if len(totals) > 1:
+            here, idle = set(), 0
+        else:
+            total = totals.pop()
+            here.update(keys)
+            idle = 0 if len(seen) > before else idle + 1
+            if len(keys) == len(set(keys)) or total is None or len(here) >= total or (
+                    idle == IDLE_ROUNDS):
+                return
         LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)
         pages = again()
     raise ApiError(f"the list {stream.path} changed {ROUNDS} times in a row while it was read")
@@ -306,11 +322,13 @@ def _fetch(client, stream, context, extra=None, embedding=None):
     def get(embed, tries):
         return client.get(path, {**params, **embed, **(extra or {})}, tries)
 
-    return _page(stream, embedding.fetch(get) if embedding else get({}, TRIES))
+    body = embedding.fetch(get) if embedding else get({}, TRIES)
+    return _page(stream, body, (extra or {}).get("page"))
 
 
-def _page(stream, body):
-    """Any of the API's shapes: HAL, a report, a bare array, a single object."""
+def _page(stream, body, number=None):
+    """Any of the API's shapes: HAL, a report, a bare array, a single object; `number` is that of a
+    page which was asked for because the list's first page announced it."""
     if stream.rows is None:
         rows = body if isinstance(body, list) else [body]
         return Page(rows, 1, len(rows), None)
@@ -321,9 +339,10 @@ def _page(stream, body):
         meta = {"totalPages": body.get("pages"), "totalElements": body.get("count")}
     embedded = body.get("_embedded")
     rows = (embedded if isinstance(embedded, dict) else body).get(stream.rows)
-    if rows is None and not embedded and not meta.get("totalElements") and (
-            "page" in body or "_links" in body):
-        rows = []  # an empty list has no `_embedded`
+    if rows is None and not embedded and ("page" in body or "_links" in body) and (
+            not meta.get("totalElements") or isinstance(number, int)
+            and isinstance(meta.get("totalPages"), int) and number > meta["totalPages"]):
+        rows = []  # an empty list has no `_embedded`, nor has a page that is past the end by now
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ApiError(f"GET {stream.path} answered without a list of {stream.rows!r}")
     following = (body.get("_links") or {}).get("next") or {}

@@ -16,7 +16,7 @@ from tap_helpscout.transform import (
 
 LOGGER = singer.get_logger()
 
-GONE = (301, 404, 410)  # how a parent that was merged or deleted answers for its children
+GONE = (404, 410)  # how a parent that was merged or deleted answers for its children
 PROGRESS_SECONDS = 5
 
 
@@ -72,6 +72,8 @@ class Node:
         self.read, self.written, self.gone, self.error = 0, 0, 0, None
         self.began, self.silent_until = time.monotonic(), 0
         self._warned = set()
+        self._embeds = {stream.embed.name for stream in STREAMS.values()
+                        if stream.embed and stream.parent == self.name}
 
     def tree(self):
         """This node and all below it."""
@@ -90,7 +92,11 @@ class Node:
         return any(node.is_active for node in self.tree())
 
     def record(self, row, context):
-        """What is written of a row."""
+        """What is written of a row; what is embedded in it for a child is the child's."""
+        embedded = row.get("_embedded")
+        if isinstance(embedded, dict) and self._embeds & embedded.keys():
+            row = {**row, "_embedded": {name: rows for name, rows in embedded.items()
+                                        if name not in self._embeds}}
         parent_keys = {key: context[key] for key in self.stream.parent_keys}
         return project(to_record(self.stream, row, parent_keys), self.schema, self._warn)
 

@@ -24,7 +24,7 @@ def parse_moment(text):
 
 def format_moment(moment):
     """The only form that the API takes: UTC, whole seconds, rounded down."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def moment_or_none(value):
@@ -46,7 +46,7 @@ def to_snake_case(value):
     """A copy of any JSON value with names in snake_case, `_links` gone and `_embedded` lifted.
 
     What an object holds itself wins over what is embedded in it: a conversation's `threads` is
-    their number. Two spellings of one name in one object keep both, the second as it was spelt.
+    their number. Two spellings of one name in one object keep both, the odd one as it was spelt.
     """
     if isinstance(value, list):
         return [to_snake_case(item) for item in value]
@@ -58,8 +58,8 @@ def to_snake_case(value):
             embedded = inner
         elif key != "_links":
             name = snake_case(key)
-            result[key if name in result else name] = (
-                inner if key in MAPS else to_snake_case(inner))
+            taken = name in result or name != key and name in value
+            result[key if taken else name] = inner if key in MAPS else to_snake_case(inner)
     if embedded:
         for name, inner in to_snake_case(embedded).items():
             result.setdefault(name, inner)
@@ -74,6 +74,9 @@ def to_record(stream, row, parent_keys):
 
 def project(value, schema, unknown, path=()):
     """What of a record its schema lists; calls `unknown` with the path of each other field."""
+    if "anyOf" in schema:  # how the catalogs of published versions say that a list may be null
+        kind = "items" if isinstance(value, list) else "properties"
+        schema = next((choice for choice in schema["anyOf"] if kind in choice), schema)
     if isinstance(value, dict) and "properties" in schema:
         properties, result = schema["properties"], {}
         for name, inner in value.items():

@@ -4,11 +4,14 @@
 the environment repeats it.
 """
 
+import array
+import fcntl
 import itertools
 import json
 import os
 import random
 import signal
+import termios
 import time
 
 import pytest
@@ -189,18 +192,19 @@ def test_a_run_ended_by_a_signal_is_resumed_without_a_gap(tap, fake):
     assert not target.lacks(fake)
 
 
-def blocked(fake):
-    """Waits until the tap asks for nothing any more, because its pipe is full."""
-    seen = -1
-    while len(fake.requests) != seen or seen < 20:
-        seen = len(fake.requests)
+def fill(process):
+    """Waits until a pipe that nobody reads is full, and the tap within a line that has no room."""
+    waiting, before = array.array("i", [0]), -1
+    while waiting[0] != before or waiting[0] < 20_000:  # of 65,536, or less: it has pages
+        before = waiting[0]
         time.sleep(0.7)
+        fcntl.ioctl(process.stdout, termios.FIONREAD, waiting)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_run_that_nobody_reads(tap, fake, signum):
+def test_a_signal_ends_a_run_that_nobody_reads(tap, signum):
     with tap.start() as process:
-        blocked(fake)
+        fill(process)
         process.send_signal(signum)
         try:
             assert process.wait(timeout=10) == 128 + signum
@@ -212,9 +216,13 @@ def test_a_signal_ends_a_run_that_nobody_reads(tap, fake, signum):
         assert b"Traceback" not in process.stderr.read()
 
 
-def test_a_reader_that_is_only_slow_gets_whole_lines_after_a_signal(tap, fake):
-    with tap.start() as process:
-        blocked(fake)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_is_only_slow_gets_whole_lines_after_a_signal(tap, fake, unbuffered):
+    first = min(fake.conversation_ids, key=fake.modified)
+    # Longer than a pipe: the signal comes within the line.
+    fake.touch(first, at=fake.modified(first), preview="Lamp " * 100_000)
+    with tap.start(env={"PYTHONUNBUFFERED": unbuffered}) as process:
+        fill(process)
         process.terminate()
         time.sleep(1)
         assert_ends(process, 128 + signal.SIGTERM)

@@ -165,6 +165,7 @@ def test_an_edit_that_the_lists_show_only_later(tap, fake, target, lag):
 def test_a_row_that_comes_late_while_another_leaves(small, target):
     """The number of rows stays the same, and the first row of the next page slips away."""
     tap, fake = small
+    tap.configure(concurrency=1)
 
     def swap(fake):
         fake.index_lag = 0
@@ -181,6 +182,7 @@ def test_a_row_that_comes_late_while_another_leaves(small, target):
 
 def test_the_same_among_rows_of_the_last_minutes(small, target):
     tap, fake = small
+    tap.configure(concurrency=1)
     now, keys = fake.now(), fake.conversation_ids
     for i, key in enumerate(keys):
         fake.touch(key, now - timedelta(seconds=400 - 10 * i))
