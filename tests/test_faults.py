@@ -98,7 +98,8 @@ def test_many_that_pass_in_one_run(tap, fake, target):
 @pytest.mark.parametrize("path, header", [
     (LIST, "X-RateLimit-Retry-After"), (CHILD, "Retry-After"), (TOKEN, "Retry-After")])
 def test_eight_429s_in_a_row_are_waited_out_as_told(tap, fake, target, path, header):
-    tap.configure(retry_seconds=0)  # being told to wait costs nothing of it
+    # Being told to wait costs nothing of retry_seconds; one at a time, so that none waits beside.
+    tap.configure(retry_seconds=0, concurrency=1)
     step = fake.fault(429, path=path, times=8, headers={header: "0.2"})
     target.load(tap.good_run())
     assert step.hits == 8 and not target.lacks(fake)

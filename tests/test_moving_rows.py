@@ -256,10 +256,10 @@ def test_a_conversation_that_is_gone_when_its_threads_are_asked_for(
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("embed", ["complete", "no_line_items"])
-@pytest.mark.parametrize("page", ["threads$", "threads.*page=2"])
+@pytest.mark.parametrize("embed, page", [
+    ("complete", "threads$"), ("no_line_items", "threads$"), ("no_line_items", "threads.*page=2")])
 def test_a_conversation_that_leaves_the_window_while_its_threads_are_listed(
-        tap, fake, target, page, embed):
+        tap, fake, target, embed, page):
     fake.embed = embed
     longest = max(fake.conversation_ids, key=lambda key: len(fake.threads(key)))
     changed = fake.before(lambda fake: fake.add_thread(longest), path=f"/{longest}/{page}")
