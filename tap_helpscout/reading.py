@@ -339,10 +339,11 @@ def _page(stream, body, number=None):
         meta = {"totalPages": body.get("pages"), "totalElements": body.get("count")}
     embedded = body.get("_embedded")
     rows = (embedded if isinstance(embedded, dict) else body).get(stream.rows)
-    if rows is None and not embedded and ("page" in body or "_links" in body) and (
-            not meta.get("totalElements") or isinstance(number, int)
-            and isinstance(meta.get("totalPages"), int) and number > meta["totalPages"]):
-        rows = []  # an empty list has no `_embedded`, nor has a page that is past the end by now
+    # An empty list has no `_embedded`, nor has a page that is past the end by now.
+    is_empty = not meta.get("totalElements") or (
+        isinstance(number, int) and number > (meta.get("totalPages") or 0))
+    if rows is None and not embedded and is_empty and body.keys() & {"page", "_links"}:
+        rows = []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ApiError(f"GET {stream.path} answered without a list of {stream.rows!r}")
     following = (body.get("_links") or {}).get("next") or {}
