@@ -21,7 +21,8 @@ pytest: .venv/ready
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 chaos: .venv/ready
-	CHAOS=$(CHAOS) $(BIN)/python -m pytest -n $(WORKERS) tests/test_interruption.py -k kill
+	CHAOS=$(CHAOS) $(BIN)/python -m pytest -n $(WORKERS) tests/test_interruption.py \
+		tests/test_tokens.py -k kill
 
 integration: .venv/ready
 	$(BIN)/python -m pytest -rs tests/integration

@@ -119,6 +119,13 @@ def test_more_rows_in_one_second_than_a_window_holds(tap, fake, target, seconds)
     assert not target.lacks(fake)
 
 
+@pytest.mark.parametrize("size", [1, 2, 12])
+def test_pages_that_change_their_size_in_mid_run(tap, fake, target, size):
+    fake.before(lambda fake: fake.set(page_size=size), path=CONVERSATIONS, skip=2)
+    run(tap, target)
+    assert not target.lacks(fake)
+
+
 def test_a_bulk_edit_while_the_tap_runs(tap, fake, target):
     edits = fake.before(lambda fake: fake.bulk_touch(fake.conversation_ids[::2]),
                         path=CONVERSATIONS + ".*page=", times=2, skip=5)
