@@ -292,7 +292,8 @@ def _secure(authority, tmp_path):
 
 
 def network(authority=None, proxy=None):
-    """An environment with nothing of the network but this."""
+    """An environment with nothing of the network but this; requests before 2.28 took an empty
+    CURL_CA_BUNDLE for leave to trust any certificate."""
     names = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE",
              "CURL_CA_BUNDLE")
     env = {name: "" for upper in names for name in (upper, upper.lower())}
