@@ -130,6 +130,9 @@ def main():
     """The command. Ends the process itself: requests that are still on their way, which nobody
     waits for any more, would hold it for a minute."""
     args, code = parse_args(), 1
+    # Always with a buffer: without (PYTHONUNBUFFERED) a signal may cut a line short, unnoticed.
+    sys.stdout = open(  # pylint: disable=consider-using-with  # for as long as the process lives
+        sys.stdout.fileno(), "w", encoding="utf-8", closefd=False)
     ending = Ending()
     try:
         code = run(args, ending)

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Optional
 
+from tests.conftest import only
 from tests.fake_data import World, build
 from tests.fake_helpscout import FakeHelpScout
 
@@ -109,7 +110,7 @@ class Account:
             catalog = json.loads(subprocess.run([*command, "--discover"], check=True,
                                                 capture_output=True).stdout)
             command += ["--catalog", self._file("catalog.json", json.dumps(
-                _selected(catalog, streams)))]
+                only(catalog, streams)))]
         if state:
             command += ["--state", self._file("state.json", state.decode())]
         self.ask("/_fake/clear", {})
@@ -136,14 +137,6 @@ def _serve(pipe, conversations, customers, options):
 
 def _published(python, url):
     return [python, str(Path(__file__).with_name("published.py")), url]
-
-
-def _selected(catalog, streams):
-    for entry in catalog["streams"]:
-        for item in entry["metadata"]:
-            if item["breadcrumb"] == []:
-                item["metadata"]["selected"] = entry["tap_stream_id"] in streams
-    return catalog
 
 
 def _measured(command, log):

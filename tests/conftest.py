@@ -17,6 +17,15 @@ TAP = str(Path(sys.executable).with_name("tap-helpscout"))
 WARNINGS = "error,ignore::DeprecationWarning:jsonschema.compat"
 
 
+def only(catalog, streams):
+    """The catalog with these streams selected and no others."""
+    for entry in catalog["streams"]:
+        for item in entry["metadata"]:
+            if item["breadcrumb"] == []:
+                item["metadata"]["selected"] = entry["tap_stream_id"] in streams
+    return catalog
+
+
 class Run:
     """What a finished run of the tap wrote."""
 
@@ -120,12 +129,7 @@ class Tap:
 
     def select(self, *streams):
         """A catalog that selects these streams and no others."""
-        catalog = self.discover()
-        for entry in catalog["streams"]:
-            for item in entry["metadata"]:
-                if item["breadcrumb"] == []:
-                    item["metadata"]["selected"] = entry["tap_stream_id"] in streams
-        return catalog
+        return only(self.discover(), streams)
 
 
 @pytest.fixture(name="fake")

@@ -50,7 +50,8 @@ def _built(tmp_path_factory):
                        capture_output=True)
 
     what = "."
-    if importlib.util.find_spec("setuptools.command.bdist_wheel"):
+    setuptools = importlib.util.find_spec("setuptools")
+    if setuptools and importlib.util.find_spec("setuptools.command.bdist_wheel"):
         python("build", "--no-isolation")
         what, = map(str, (source / "dist").glob("*.whl"))
     python("pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps",
