@@ -32,6 +32,7 @@ setup(
             "pytest-xdist>=3.6,<4",
             "hypothesis>=6.100,<7",
             "build>=1,<2",
+            "setuptools>=70.1,<90",
         ],
     },
     entry_points={"console_scripts": ["tap-helpscout=tap_helpscout:main"]},

@@ -167,6 +167,9 @@ def save(path, document, spare=0):
             file.truncate(len(text))
             os.fsync(file.fileno())
         os.replace(temporary, target)
+        folder = os.open(os.path.dirname(target), os.O_RDONLY)
+        os.fsync(folder)  # else a power cut could bring the old file back
+        os.close(folder)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(temporary)

@@ -133,6 +133,10 @@ class Sync:
         self._end = self._client.now()
         for node in self._nodes():
             node.start = self._start_of(node.stream)
+            if node.start and node.start > self._end:
+                LOGGER.warning("%s: nothing is read before %s, its bookmark or the start_date: the "
+                               "API's clock says %s", node.name, format_moment(node.start),
+                               format_moment(self._end))
         for node in self._nodes():
             if node.schema:
                 keys, key = list(node.stream.key_properties), node.stream.replication_key
