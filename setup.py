@@ -21,7 +21,7 @@ setup(
     package_data={"tap_helpscout": ["schemas/*.json"]},
     install_requires=[
         "singer-python>=6.0.1,<7",
-        "requests>=2.25,<3",
+        "requests>=2.30,<3",
         "backoff>=2.2.1,<3",
         "ciso8601>=2.3.1,<3",
     ],

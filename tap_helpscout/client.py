@@ -154,7 +154,8 @@ class Client:
                 lasts = not isinstance(error, requests.RequestException) or isinstance(
                     error, LASTING) or isinstance(_root(error), ssl.SSLCertVerificationError)
                 raise (ApiError if lasts else RetriableError)(
-                    f"{what} failed: {self._redact(_reason(error))}") from None
+                    f"{what} failed: {self._redact(_reason(error))} "
+                    f"(at {self._config.api_url})") from None
         self._note(response.headers)
         error = self._error(what, response)
         if error:

@@ -264,7 +264,8 @@ class Sync:
                 now < root.silent_until and checkpoint.high < self._end):
             return
         root.silent_until = now + PROGRESS_SECONDS
-        taken, share = now - root.began, min(root.read / max(checkpoint.expected, 1), 1)
+        taken = now - root.began
+        share = min(root.read / checkpoint.expected, 1) if checkpoint.expected else 1
         LOGGER.info(
             "%s: window %s to %s read; %d of %d rows (%d %%), %d rows/s, %s left; "
             "%s requests a minute", root.name, format_moment(checkpoint.low),
