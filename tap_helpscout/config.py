@@ -56,7 +56,8 @@ def _url(value):
     url = _text(value).rstrip("/")
     try:
         parts = urlsplit(url)
-        is_safe = parts.scheme == "https" or parts.scheme == "http" and parts.hostname in LOOPBACK
+        is_safe = " " not in url and (
+            parts.scheme == "https" or parts.scheme == "http" and parts.hostname in LOOPBACK)
         requests.Request("GET", url).prepare()
     except ValueError:
         is_safe = False
