@@ -1,17 +1,16 @@
 """tap-helpscout: reads a Help Scout account and writes Singer messages to stdout."""
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
-import time
+import threading
 from importlib import metadata
 
 import singer
 
 from tap_helpscout import config as config_file
-from tap_helpscout.client import ApiError, Client, UnauthorizedError
+from tap_helpscout.client import Client, HelpScoutError
 from tap_helpscout.config import ConfigError
 from tap_helpscout.discover import discover, select
 from tap_helpscout.sync import Bookmarks, Sync
@@ -22,53 +21,46 @@ LOGGER = singer.get_logger()
 GRACE = 5  # seconds for what a signal should not tear: nobody may be reading, or answering
 
 
-class Interrupted(BaseException):
-    """A signal asked the run to end."""
-
-
 class Ending:
-    """Ends the run at a signal: at once, but for what is held together, which may end first: a
-    line that is being written, a token that is being renewed."""
+    """Ends the process at a signal: at once, or when what runs within it, in whatever thread, is
+    through: a line that is being written, a token that is being renewed."""
 
     def __init__(self):
-        self._held, self._signal, self._deadline, self._is_over = set(), None, None, False
+        self._lock, self._signal = threading.Lock(), None
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self._ask)
         signal.signal(signal.SIGALRM, self._end)
 
-    @contextlib.contextmanager
-    def held_off(self):
-        """What any thread does within is done whole, if it takes no longer than GRACE."""
-        hold = object()
-        self._held.add(hold)
-        try:
-            if self._is_over:
-                raise Interrupted
-            yield
-        finally:
-            self._held.discard(hold)
-            if self._signal and not self._held:
-                os.kill(os.getpid(), signal.SIGALRM)
+    def __enter__(self):
+        self._lock.acquire()  # pylint: disable=consider-using-with  # __exit__ releases it
+        self._end_if_asked()
 
-    def wait(self):
-        """Whatever ends the run: returns when nothing is held, and nothing can be any more."""
-        self._is_over = True
-        deadline = self._deadline or time.monotonic() + GRACE
-        while self._held and time.monotonic() < deadline:
-            time.sleep(0.01)
+    def __exit__(self, *_):
+        self._end_if_asked()
+        self._lock.release()
 
-    def _ask(self, signum, frame):
-        if self._signal is None:
-            self._signal, self._deadline = signum, time.monotonic() + GRACE
-            if self._held:
-                signal.alarm(GRACE)
-            else:
-                self._end(signum, frame)
+    def exit(self, code):
+        """Ends the process itself: requests that are still on their way, which nobody waits for
+        any more, would hold it for a minute."""
+        self._lock.acquire(timeout=GRACE)
+        os._exit(code)
+
+    def _ask(self, signum, _):
+        if not self._signal:
+            self._signal = signum
+            signal.alarm(GRACE)
+            if not self._lock.locked():
+                self._end()
+
+    def _end_if_asked(self):
+        if self._signal:
+            self._end()
 
     def _end(self, *_):
-        if not self._is_over:
-            self._is_over = True
-            raise Interrupted(self._signal)
+        # Not through the logger: this may have interrupted it.
+        os.write(2, f"CRITICAL ended by {signal.Signals(self._signal).name}; the next run begins "
+                 "at the last state\n".encode())
+        os._exit(128 + self._signal)
 
 
 class Parser(argparse.ArgumentParser):
@@ -110,62 +102,45 @@ def sync(args, ending):
     if not selected:
         LOGGER.warning("nothing is selected in %s: nothing to do", source)
         return 0
+
     def write(message):
-        with ending.held_off():
+        with ending:
             singer.write_message(message)
 
-    client = Client(args.config, config, args.dev, ending.held_off)
+    client = Client(args.config, config, args.dev, ending)
     failed = Sync(client, config, selected, bookmarks, write).run()
     for node in failed:
-        LOGGER.critical("%s is incomplete: %s%s", node.name, node.error, (
-            f". The account's plan or the user's permissions do not include it: deselect "
-            f"{node.name} in the catalog, or change them" if node.error.status == 403 else ""))
+        LOGGER.critical("%s is incomplete: %s", node.name, node.error)
     if failed:
         LOGGER.critical("%d of %d streams failed; the next run begins where they stopped",
                         len(failed), len(selected))
     return 1 if failed else 0
 
 
-def main():
-    """The command. Ends the process itself: requests that are still on their way, which nobody
-    waits for any more, would hold it for a minute."""
-    args, code = parse_args(), 1
-    # Always with a buffer: without (PYTHONUNBUFFERED) a signal may cut a line short, unnoticed.
-    sys.stdout = open(  # pylint: disable=consider-using-with  # for as long as the process lives
-        sys.stdout.fileno(), "w", encoding="utf-8", closefd=False)
-    ending = Ending()
-    try:
-        code = run(args, ending)
-        ending.wait()
-    except Interrupted as interrupted:
-        signum = interrupted.args[0]
-        LOGGER.critical("ended by %s; the next run begins at the last state",
-                        signal.Signals(signum).name)
-        code = 128 + signum
-        ending.wait()
-    os._exit(code)
-
-
 def run(args, ending):
     """Does what the command line says; the exit code."""
     try:
+        code = 0
         if args.discover:
             discover().dump()
-            code = 0
         else:
             code = sync(args, ending)
         sys.stdout.flush()
         return code
-    except UnauthorizedError as error:
-        LOGGER.critical(
-            "%s. Check client_id and client_secret against My Apps in Help Scout, that the user "
-            "who made the app is active and may use the API, and that the refresh_token, where "
-            "the config has one, is the latest: it dies when it is used, and then only "
-            "authorizing the app again helps", error)
-    except (ConfigError, ApiError) as error:
+    except (ConfigError, HelpScoutError) as error:
         LOGGER.critical("%s", error)
     except BrokenPipeError:
         LOGGER.error("the target has closed the pipe")
     except Exception:  # pylint: disable=broad-exception-caught  # a bug: say where, and end
         LOGGER.exception("an error of the tap's own: please report it")
     return 1
+
+
+def main():
+    """The command."""
+    args = parse_args()
+    # Always with a buffer: without (PYTHONUNBUFFERED) a signal may cut a line short, unnoticed.
+    sys.stdout = open(  # pylint: disable=consider-using-with  # for as long as the process lives
+        sys.stdout.fileno(), "w", encoding="utf-8", closefd=False)
+    ending = Ending()
+    ending.exit(run(args, ending))

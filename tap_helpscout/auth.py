@@ -22,11 +22,12 @@ SPARE_BYTES = 8192  # more than any answer with tokens
 
 
 class Auth(AuthBase):
-    """Puts a live token on each request; `exchange` turns a grant into the API's answer."""
+    """Puts a live token on each request; `exchange` turns a grant into the API's answer, and what
+    runs within `unbroken` is not ended half-way."""
 
-    def __init__(self, path, config, dev, exchange, held_off):
+    def __init__(self, path, config, dev, exchange, unbroken):
         self._path, self._config, self._dev, self._exchange = path, config, dev, exchange
-        self._held_off = held_off
+        self._unbroken = unbroken
         self._lock = threading.Lock()
         self._token, self._expires_at = config.access_token, config.access_token_expires_at
         self._refused = None
@@ -61,16 +62,14 @@ class Auth(AuthBase):
                      "client_secret": self._config.client_secret}
             # Stripped, as when it was checked.
             refresh_token = str(document.get("refresh_token") or "").strip()
-            hold = contextlib.nullcontext
             if refresh_token:
-                hold = self._held_off  # for its successor comes once
                 self.secrets.add(refresh_token)
                 self._save(document, "The refresh token was not used, because its successor could "
                            "not be kept", SPARE_BYTES)
                 grant.update(grant_type="refresh_token", refresh_token=refresh_token)
             else:
                 grant.update(grant_type="client_credentials")
-            with hold():
+            with self._unbroken:  # for a refresh token's successor comes once
                 self._keep(document, self._exchange(grant))
 
     def _reread(self):

@@ -2,9 +2,10 @@
 
     get → retried → authorised (a 401 is cured once) → sent (slot, pace, timeout) → Help Scout
 
-    ApiError                 the API's answer, in words
-      ├─ RetriableError      might pass: tried again, and then raised
-      └─ UnauthorizedError   no stream can be read: end the run
+    HelpScoutError           what is wrong, in words
+      ├─ UnauthorizedError   no stream can be read: end the run
+      └─ ApiError            this request is refused: go on with another stream
+           └─ RetriableError    might pass: tried again, and then raised
 """
 
 import collections
@@ -38,55 +39,66 @@ LASTING = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
 MINUTE = 60.25  # a little more than the API's own, for what the network adds
 
 
-class ApiError(Exception):
-    """Help Scout refused a request; safe to go on with another stream."""
+class HelpScoutError(Exception):
+    """What is wrong between the tap and Help Scout, and what to do; `status` is the answer's, None
+    where there was none."""
+    advice = ""
 
-    def __init__(self, message, status=None, wait=None):
-        super().__init__(message)
-        self.status, self.wait = status, wait
+    def __init__(self, message, status=None):
+        super().__init__(message + self.advice)
+        self.status = status
+
+
+class UnauthorizedError(HelpScoutError):
+    """The credentials are refused: nothing can be read."""
+    advice = (". Check client_id and client_secret against My Apps in Help Scout, that the user "
+              "who made the app is active and may use the API, and that the refresh_token, where "
+              "the config has one, is the latest: it dies when it is used, and then only "
+              "authorizing the app again helps")
+
+
+class ApiError(HelpScoutError):
+    """One request is refused: another stream may go well."""
 
 
 class RetriableError(ApiError):
-    """A connection that failed or an answer that may be better next time; `wait` is how many
-    seconds the API says to wait, None if it does not say."""
+    """No answer, or one that may be better next time; `wait` is how many seconds the API says to
+    wait, None if it does not say."""
 
-
-class UnauthorizedError(ApiError):
-    """The credentials are refused: nothing else can be read either."""
+    def __init__(self, message, status=None, wait=None):
+        super().__init__(message, status)
+        self.wait = wait
 
 
 class Client:
     """GETs from one account, `concurrency` at once at most."""
 
-    def __init__(self, path, config, dev=False, held_off=contextlib.nullcontext):
+    def __init__(self, path, config, dev, unbroken):
         self._config = config
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": config.user_agent,
                                       "Accept": "application/hal+json, application/json"})
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=config.concurrency)
         self._session.mount(config.api_url, adapter)
-        self._auth = Auth(path, config, dev, self._exchange, held_off)
+        self._auth = Auth(path, config, dev, self._exchange, unbroken)
         self._slots = threading.BoundedSemaphore(config.concurrency)
         _share_one_heap()
         self._pool = config.concurrency > 1 and ThreadPoolExecutor(config.concurrency)
-        self._first_answer_at, self._has_begun = None, False
+        self._clock = None
         self.pace = Pace(config.rate_limit_share)
         # How many results to ask for ahead of the one that is being used.
         self.depth = config.concurrency if self._pool else 0
 
     def now(self):
-        """The API's own clock when it first answered."""
+        """The API's own clock at its last answer; asks for one where there was none."""
         self._retried(TRIES, self._auth.live_token)
-        if not self._first_answer_at:
+        if not self._clock:
             try:
                 self.get(CLOCK_PATH)
-            except UnauthorizedError:
-                raise
             except ApiError:
-                if not self._first_answer_at:
+                if not self._clock:
                     raise
-        self._has_begun = True
-        return self._first_answer_at
+        return self._clock
 
     def submit(self, function, *args):
         """A future of function(*args); where one request at a time is allowed, its result() is
@@ -122,15 +134,8 @@ class Client:
 
     def _exchange(self, grant):
         # Without an `auth` of its own a ~/.netrc would give this request one.
-        try:
-            answer = self._send(self._request("POST", TOKEN_PATH, data=grant,
-                                              auth=lambda request: request))
-        except RetriableError:
-            raise
-        except ApiError as error:
-            if error.status is None:  # never asked
-                raise
-            raise UnauthorizedError(str(error), error.status) from error
+        answer = self._send(self._request("POST", TOKEN_PATH, data=grant,
+                                          auth=lambda request: request))
         token = answer.get("access_token") if isinstance(answer, dict) else None
         if not (token and isinstance(token, str) and token.isascii() and token.isprintable()):
             raise RetriableError(f"POST {TOKEN_PATH} answered without an access_token")
@@ -157,9 +162,8 @@ class Client:
                     f"{what} failed: {self._redact(_reason(error))} "
                     f"(at {self._config.api_url})") from None
         self._note(response.headers)
-        error = self._error(what, response)
-        if error:
-            raise error
+        if response.status_code != 200:
+            raise self._error(what, response)
         try:
             return response.json()
         except ValueError:
@@ -170,23 +174,23 @@ class Client:
         limit = headers.get("X-RateLimit-Limit-Minute", "")
         if limit.isdigit() and int(limit):
             self.pace.limit = int(limit)
-        if not self._has_begun:
-            try:
-                moment = parsedate_to_datetime(headers["Date"]).astimezone(timezone.utc)
-            except (KeyError, TypeError, ValueError):
-                moment = datetime.now(timezone.utc)
-            # The earliest: an error may come from a gateway with another clock.
-            self._first_answer_at = min(moment.replace(microsecond=0),
-                                        self._first_answer_at or moment)
+        try:
+            moment = parsedate_to_datetime(headers["Date"]).astimezone(timezone.utc)
+        except (KeyError, TypeError, ValueError):
+            moment = datetime.now(timezone.utc)
+        self._clock = moment.replace(microsecond=0)
 
     def _error(self, what, response):
-        status = response.status_code
-        if status == 200:
-            return None
-        message = f"{what} answered {status}{self._redact(_words(response))}"
+        status, message = response.status_code, f"{what} answered {response.status_code}"
+        message += self._redact(_words(response))
         if status in (408, 429) or status >= 500:
             return RetriableError(message, status, _told_to_wait(response.headers))
-        return (UnauthorizedError if status == 401 else ApiError)(message, status)
+        if status == 401 or TOKEN_PATH in what:
+            return UnauthorizedError(message, status)
+        if status == 403:
+            message += (". The account's plan or the user's permissions do not include it: change "
+                        "them, or deselect the stream in the catalog")
+        return ApiError(message, status)
 
     def _redact(self, text):
         text = str(text)

@@ -4,7 +4,6 @@ Readers yield rows, and after each stretch of a list that is complete a Checkpoi
 """
 
 import itertools
-import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,8 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import singer
 
-from tap_helpscout.client import (
-    TRIES, ApiError, UnauthorizedError, ahead)
+from tap_helpscout.client import TRIES, ApiError, ahead
 from tap_helpscout.transform import format_moment
 
 LOGGER = singer.get_logger()
@@ -25,7 +23,6 @@ WINDOW_PAGES = 20  # at most, so that a checkpoint comes often and no page is de
 AIM = 0.8  # of a window: a guess that is a little off is then not refused
 GROWTH = 8  # from one window to the next, at most
 NARROWEST = 3  # seconds: any one second with its neighbours, whatever is in it
-MOST_WAITING = 25  # parents, with what is embedded in them
 TRUST, COMPARE, LIST = "trust", "compare", "list"  # what to do about embedded rows
 ROUNDS = 100  # how often a list that will not hold still is read
 IDLE_ROUNDS = 5  # of these, how many in a row may bring nothing new
@@ -66,37 +63,36 @@ class Reach:
     def __init__(self, low, settled, high):
         self.low, self.settled, self.high = low, settled, high
         self._known = []  # [end, rows from low to end], the nearest end last
-        self._last = None  # (seconds, rows) of the window read last
-        self._size = 1  # of a page
+        self._seconds_per_row = None  # in the window read last
+        self._page_size = 1
 
     def takes(self, window, page):
         """Whether a window is to be read, going by its first page; if so, the next begins
         where it ends."""
-        (low, high), pages, size = window, page.pages or 1, len(page.rows)
-        seconds, rows = (high - low).total_seconds(), page.total or 0
+        (low, high), pages, rows = window, page.pages or 1, page.total or 0
+        seconds, self._seconds_per_row = (high - low).total_seconds(), None
         if pages > 1:  # else the page may not be full
-            self._size = max(size, 1)
-            rows = max(rows, (pages - 1) * self._size + 1)
+            self._page_size = max(len(page.rows), 1)
+            rows = max(rows, (pages - 1) * self._page_size + 1)
         if pages > WINDOW_PAGES and seconds > NARROWEST or pages > 1 and low < self.settled < high:
             self._known.append([high, rows])
-            self._last = None
             return False
         self._known = [[end, left - rows] for end, left in self._known if end > high]
-        self.low, self._last = high, (seconds, rows)
+        # As if there had been a few in an empty one, or the next would be endless.
+        self._seconds_per_row = seconds / max(rows, WINDOW_PAGES * self._page_size / GROWTH)
+        self.low = high
         return True
 
     def window(self):
         """The next one, in whole seconds: all that is left before the nearest known end if that
-        fits, else between what would be right if rows came evenly from here to there and if they
-        came as they did last."""
+        fits, else as much as would, if rows came as they did last."""
         end, left = self._known[-1]
-        most, seconds = WINDOW_PAGES * self._size, (end - self.low).total_seconds()
+        most, seconds = WINDOW_PAGES * self._page_size, (end - self.low).total_seconds()
         if left > most:
-            even = alike = seconds * AIM * most / left
-            if self._last:
-                alike = self._last[0] * min(AIM * most / max(self._last[1], 1), GROWTH)
-            # At most half, or what cannot fit would be asked for again and again.
-            likely = min(math.sqrt(even * alike), max(even, seconds / 2))
+            evenly = seconds / left
+            likely = AIM * most * (self._seconds_per_row or evenly)
+            # Half at most, or what cannot fit would be asked for again and again.
+            likely = min(likely, max(AIM * most * evenly, seconds / 2))
             seconds = min(max(likely, NARROWEST), seconds)
         end = self.low + timedelta(seconds=int(seconds))
         return self.low, self.settled if self.low < self.settled < end else end
@@ -113,7 +109,7 @@ def windows(client, stream, context, reach, embedding=None):
     pages = ahead(_window_pages(client, fetch, reach), max(client.depth - 1, 0))
     for (window, expected), group in itertools.groupby(pages, key=itemgetter(0)):
         first_round = (future.result() for _, future in group)
-        yield from _rows_once(stream, first_round, embedding,
+        yield from _rows_once(stream, first_round,
                               lambda window=window: _pages(client, partial(fetch, window)))
         yield Checkpoint(*window, expected)
 
@@ -138,116 +134,88 @@ def _window_pages(client, fetch, reach):
                 yield (asked, expected), future
 
 
-def children(client, stream, context, item, embedding):
-    """For a parent's row, or the Checkpoint of its list: (context, rows, weight) for each parent
-    whose children can be had now. The rows are on their way already; the weight is how much of
-    the client they keep busy: 1 is a request, more than any depth means to wait for it."""
-    if embedding:
-        parents = embedding.due(item)
-    else:
-        parents = [(item, LIST)] if isinstance(item, dict) else []
-    for parent, verdict in parents:
-        if parent.get("id") is None:
-            continue  # there is nothing to ask for; its own stream warns of it
-        own = {**context, stream.parent_keys[-1]: parent.get("id")}
-        if verdict == TRUST:
-            rows = embedding.rows(parent)
-            yield own, rows, 0.03 * len(rows)  # little work, but memory all the same
-            continue
-        fetch = partial(_fetch, client, stream, own)
-        first = client.submit(fetch)
-        if verdict == COMPARE:
-            yield (own, _compared(client, stream, fetch, first, embedding, parent),
-                   1000 if embedding.may_prove(parent) else 1)
-        else:
-            yield own, _rows_of(client, stream, fetch, first), 1
-
-
-def _compared(client, stream, fetch, first, embedding, parent):
-    page, embedded = first.result(), embedding.rows(parent)
-    if embedding.is_proven and page.total == len(embedded):
-        yield from embedded  # all of them, then: nothing was cut off
-        return
-    listed_rows = []
-    for row in _rows_of(client, stream, fetch, _done(page)):
-        listed_rows.append(row)
-        yield row
-    embedding.learn(parent, listed_rows)
+def children(client, stream, context, parent, embedding):
+    """(rows, weight): the children of a parent's row, on their way already, and how much of the
+    client they keep busy: 1 is a request, more than any depth means to wait for it."""
+    verdict = embedding.verdict(parent) if embedding else LIST
+    if verdict == TRUST:
+        rows = embedding.rows(parent)
+        return rows, 0.03 * len(rows)  # little work, but memory all the same
+    fetch = partial(_fetch, client, stream, context)
+    first = client.submit(fetch)
+    rows = _rows_of(client, stream, fetch, first)
+    if verdict == COMPARE:
+        return (embedding.compared(parent, first, rows),
+                1000 if embedding.may_prove(parent) else 1)
+    return rows, 1
 
 
 class Embedding:
     """Whether the children that come inside their parents' list are believed, in one run.
 
     They are when one listing that could have told has matched them, id for id. Even then a list
-    as long as the longest seen may have been cut at that length. One in doubt waits for another
-    to clear it, and is compared at the latest before the checkpoint.
+    as long as the longest seen may have been cut at that length: such a one is compared again.
     """
 
     def __init__(self, embed):
         self.name, self._embed = embed.name, embed
-        self.is_proven, self._is_off, self._has_worked = False, False, False
-        self._failures, self._longest, self._waiting = 0, 0, []
+        self._is_proven, self._is_off, self._has_worked = False, False, False
+        self._failures, self._longest = 0, 0
 
     def fetch(self, get):
         """The answer of get(params, tries) with the embed, or without where it fails with it."""
-        if not self._is_off:
-            try:
-                body = get({"embed": self.name}, TRIES if self._has_worked else 3)
-                self._has_worked = True
-                return body
-            except UnauthorizedError:
-                raise
-            except ApiError as error:
-                body = get({}, TRIES)  # raises if the embed is not what is wrong
-                self._failures += 1
-                if not self._has_worked or self._failures >= 3:
-                    self._turn_off(f"the API fails with it: {error}")
-                return body
-        return get({}, TRIES)
+        if self._is_off:
+            return get({}, TRIES)
+        try:
+            body = get({"embed": self.name}, TRIES if self._has_worked else 3)
+            self._has_worked = True
+        except ApiError as error:
+            body = get({}, TRIES)  # raises if the embed is not what is wrong
+            self._failures += 1
+            if not self._has_worked or self._failures >= 3:
+                self._turn_off(f"the API fails with it: {error}")
+        return body
 
     def see(self, parents):
-        """Takes note of how long embedded lists are; called before any of these is trusted."""
-        self._longest = max([self._longest, *(len(self.rows(parent)) for parent in parents)])
-
-    def due(self, item):
-        """(parent, verdict) of each parent whose children can be told now: of a row and those
-        that wait; at a Checkpoint none waits any longer."""
-        is_row = isinstance(item, dict)
-        parents, self._waiting = self._waiting, []
-        for parent in [*parents, item] if is_row else parents:
-            verdict = self._verdict(parent)
-            if verdict == COMPARE and is_row and not self.may_prove(parent) and (
-                    len(self._waiting) < MOST_WAITING):
-                self._waiting.append(parent)
-            else:
-                yield parent, verdict
-
-    def may_prove(self, parent):
-        """Whether its listing would decide, for all that follow, if the embed is believed."""
-        return not self.is_proven and self._embed.is_telling(self.rows(parent))
-
-    def _verdict(self, parent):
-        rows = self.rows(parent)
-        if self._is_off or not self._embed.is_whole(parent, rows):
-            return LIST
-        return TRUST if self.is_proven and len(rows) < self._longest else COMPARE
-
-    def learn(self, parent, listed_rows):
-        """Compares one parent's listing with what was embedded."""
-        rows = self.rows(parent)
-        if {row.get("id") for row in rows} != {row.get("id") for row in listed_rows}:
-            self._turn_off(f"{len(rows)} came with parent {parent.get('id')}, "
-                           f"{len(listed_rows)} are listed")
-        elif self._embed.is_telling(rows) and not self.is_proven and not self._is_off:
-            self.is_proven = True
-            LOGGER.info("embedded %s match a listing: from here on they are used", self.name)
+        """Takes note of what is embedded in the rows of a page, before any of it is used."""
+        for parent in parents:
+            if not isinstance(parent.get("_embedded"), dict):
+                parent["_embedded"] = {}
+            rows = parent["_embedded"].get(self.name)
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                rows = parent["_embedded"][self.name] = []
+            self._longest = max(self._longest, len(rows))
 
     def rows(self, parent):
         """What was embedded."""
-        embedded = parent.get("_embedded")
-        rows = embedded.get(self.name) if isinstance(embedded, dict) else None
-        is_sound = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
-        return rows if is_sound else []
+        return parent["_embedded"][self.name]
+
+    def verdict(self, parent):
+        """What to do about the children of a parent."""
+        rows = self.rows(parent)
+        if self._is_off or not self._embed.is_whole(parent, rows):
+            return LIST
+        return TRUST if self._is_proven and len(rows) < self._longest else COMPARE
+
+    def may_prove(self, parent):
+        """Whether its listing would decide, for all that follow, if the embed is believed."""
+        return not self._is_proven and self._embed.is_telling(self.rows(parent))
+
+    def compared(self, parent, first, listed_rows):
+        """The listed rows; when all have come, what they tell of the embedded ones is known. Once
+        that is proven their number is enough, which the `first` page (a future) tells."""
+        embedded, ids = self.rows(parent), set()
+        if self._is_proven and first.result().total == len(embedded):
+            listed_rows = embedded
+        for row in listed_rows:
+            ids.add(row.get("id"))
+            yield row
+        if ids != {row.get("id") for row in embedded}:
+            self._turn_off(f"{len(embedded)} came with parent {parent['id']}, "
+                           f"{len(ids)} are listed")
+        elif self.may_prove(parent) and not self._is_off:
+            self._is_proven = True
+            LOGGER.info("embedded %s match a listing: from here on they are used", self.name)
 
     def _turn_off(self, why):
         if not self._is_off:
@@ -258,43 +226,39 @@ class Embedding:
 
 def _rows_of(client, stream, fetch, first=None):
     """The rows of one list, the future of whose first page may be on its way."""
-    return _rows_once(stream, _pages(client, fetch, first), None, lambda: _pages(client, fetch))
+    return _rows_once(stream, _pages(client, fetch, first), lambda: _pages(client, fetch))
 
 
-def _rows_once(stream, pages, embedding, again):
+def _rows_once(stream, pages, again):
     """The rows of all pages, none twice. The list is read again while a row may have slipped from
     one page to another: the number of rows changed meanwhile, or fewer came than there are, for
     rows of one date may be listed in another order each time."""
-    seen, here, idle = set(), set(), 0
+    seen, here, idle, last = set(), set(), 0, None
     for _ in range(ROUNDS):
-        totals, keys, before = set(), [], len(seen)
+        totals, keys = set(), []
         for page in pages:
             totals.add(page.total)
-            if embedding:
-                embedding.see(page.rows)
             for row in page.rows:
                 key = tuple(row.get(name) for name in stream.identity)
-                if None in key:
-                    key = object()  # nothing tells it apart: it is yielded each time
-                keys.append(key)
-                if key not in seen:
-                    seen.add(key)
+                # Where nothing tells a row apart its place has to.
+                keys.append(len(keys) if None in key else key)
+                if keys[-1] not in seen:
+                    seen.add(keys[-1])
                     yield row
-        if len(totals) > 1:
-            here, idle = set(), 0
-        else:
-            here = {key for key in here if isinstance(key, tuple)}.union(keys)
-            idle = 0 if len(seen) > before else idle + 1
-            # Where none came twice, the API may count rows that it does not list.
-            patience = IDLE_ROUNDS if len(keys) > len(set(keys)) else 1
-            missing = (totals.pop() or 0) - len(here)
-            if missing > 0 and idle >= patience:
-                LOGGER.warning("%s: the API counts %d more rows than it lists",
-                               stream.tap_stream_id, missing)
-            if missing <= 0 or idle >= patience:
-                return
+        if len(totals) > 1 or totals != last:
+            here, idle = set(), -1
+        idle = idle + 1 if here.issuperset(keys) else 0
+        here.update(keys)
+        missing = (max(totals) or 0) - len(here)
+        if len(totals) == 1 and missing <= 0:
+            return
+        # Where none came twice, the API may count rows that it does not list.
+        if idle >= (IDLE_ROUNDS if len(keys) > len(set(keys)) else 1):
+            LOGGER.warning("%s: the API counts %d more rows than it lists",
+                           stream.tap_stream_id, missing)
+            return
         LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)
-        pages = again()
+        pages, last = again(), totals
     raise ApiError(f"the list {stream.path} changed {ROUNDS} times in a row while it was read")
 
 
@@ -330,7 +294,10 @@ def _fetch(client, stream, context, extra=None, embedding=None):
         return client.get(path, {**params, **embed, **(extra or {})}, tries)
 
     body = embedding.fetch(get) if embedding else get({}, TRIES)
-    return _page(stream, body, (extra or {}).get("page"))
+    page = _page(stream, body, (extra or {}).get("page"))
+    if embedding:
+        embedding.see(page.rows)
+    return page
 
 
 def _page(stream, body, number=None):

@@ -7,7 +7,7 @@ import singer
 from singer import metrics
 
 from tap_helpscout import reading
-from tap_helpscout.client import ApiError, UnauthorizedError, ahead
+from tap_helpscout.client import ApiError, ahead
 from tap_helpscout.config import ConfigError
 from tap_helpscout.discover import load_schema
 from tap_helpscout.streams import STREAMS
@@ -137,7 +137,6 @@ class Sync:
                 LOGGER.warning("%s: nothing is read before %s, its bookmark or the start_date: the "
                                "API's clock says %s", node.name, format_moment(node.start),
                                format_moment(self._end))
-        for node in self._nodes():
             if node.schema:
                 keys, key = list(node.stream.key_properties), node.stream.replication_key
                 self._write(singer.SchemaMessage(node.name, node.schema, keys, key and [key]))
@@ -146,13 +145,7 @@ class Sync:
                 node.name != first for node in root.tree())):
             self._bookmarks.currently_syncing = root.name
             self._write_state()
-            try:
-                self._read(root)
-            except UnauthorizedError:
-                raise
-            except ApiError as error:
-                root.fail(error)
-                LOGGER.error("%s failed: %s", root.name, error)
+            self._read(root)
         self._bookmarks.currently_syncing = None
         self._write_state()
         return self._summary()
@@ -194,38 +187,40 @@ class Sync:
     def _walk(self, node, items, context):
         """The one recursion: writes each row, then its children's rows; at a Checkpoint all rows
         before it are out."""
-        coming = ((item, self._children(node, item, context)) for item in items)
-        for item, lists in ahead(coming, 2 * self._client.depth, _weight):
-            is_row = not isinstance(item, reading.Checkpoint)
-            if is_row:
+        coming = ((item, self._below(node, item, context)) for item in items)
+        try:
+            for item, lists in ahead(coming, 2 * self._client.depth, _weight):
+                if isinstance(item, reading.Checkpoint):
+                    self._checkpoint(node, item)
+                    continue
                 node.read += 1
                 if node.is_active:
                     self._write_row(node, item, context)
-            for child, child_context, rows, _ in lists:
-                if not child.error:
-                    self._walk_child(child, rows, child_context)
-            if not is_row:
-                self._checkpoint(node, item)
-
-    def _children(self, node, item, context):
-        """What there is to read below a row or Checkpoint, asked for already."""
-        return [(child, *found) for child in node.children if child.is_read()
-                for found in reading.children(
-                    self._client, child.stream, context, item, child.embedding)]
-
-    def _walk_child(self, child, rows, context):
-        try:
-            self._walk(child, rows, context)
-        except UnauthorizedError:
-            raise
+                for child, own, rows, _ in lists:
+                    if not child.error:
+                        self._walk(child, rows, own)
         except ApiError as error:
-            if error.status in GONE:
-                child.gone += 1
-                LOGGER.warning("%s: %s %s was deleted or merged meanwhile, skipped", child.name,
-                               child.stream.parent_keys[-1], context[child.stream.parent_keys[-1]])
+            if node.stream.parent and error.status in GONE:
+                key = node.stream.parent_keys[-1]
+                node.gone += 1
+                LOGGER.warning("%s: %s %s was deleted or merged meanwhile, skipped", node.name,
+                               key, context[key])
             else:
-                child.fail(error)
-                LOGGER.error("%s failed: %s", child.name, error)
+                node.fail(error)
+                LOGGER.error("%s failed: %s", node.name, error)
+
+    def _below(self, node, item, context):
+        """(child, context, rows, weight) for each list below a row, asked for already."""
+        # Below a row without an id there is nothing to ask for; its own stream warns of it.
+        if isinstance(item, reading.Checkpoint) or item.get("id") is None:
+            return []
+        found = []
+        for child in node.children:
+            if child.is_read():
+                own = {**context, child.stream.parent_keys[-1]: item["id"]}
+                found.append((child, own, *reading.children(
+                    self._client, child.stream, own, item, child.embedding)))
+        return found
 
     def _write_row(self, node, row, context):
         record = node.record(row, context)

@@ -205,7 +205,7 @@ def test_nobody_listens_at_all(tap, fake):
 def test_a_plan_without_reports(tap, fake, target):
     fake.plan = "standard"
     run, _ = finished(tap)
-    assert "deselect happiness_ratings_report in the catalog" in run.log
+    assert "deselect the stream in the catalog" in run.log
     assert "Reports need a Plus or Pro plan" in run.log
     target.load(run)
     assert set(target.lacks(fake)) == {"happiness_ratings_report"}

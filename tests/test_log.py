@@ -80,7 +80,7 @@ def test_a_plan_without_reports_leads_to_advice_and_no_other_stream_suffers(tap,
     line, = [line for line in run.log.splitlines()
              if line.startswith("CRITICAL happiness_ratings_report")]
     assert "403" in line and "Reports need a Plus or Pro plan" in line
-    assert "deselect happiness_ratings_report in the catalog" in line
+    assert "deselect the stream in the catalog" in line
     assert set(run.state) == {"bookmarks"}
 
 
