@@ -32,7 +32,7 @@ class Ending:
         signal.signal(signal.SIGALRM, self._end)
 
     def __enter__(self):
-        self._lock.acquire()  # pylint: disable=consider-using-with  # __exit__ releases it
+        self._lock.acquire()
         self._end_if_asked()
 
     def __exit__(self, *_):
@@ -42,7 +42,7 @@ class Ending:
     def exit(self, code):
         """Ends the process itself: requests that are still on their way, which nobody waits for
         any more, would hold it for a minute."""
-        self._lock.acquire(timeout=GRACE)
+        self._lock.acquire(timeout=GRACE)  # pylint: disable=consider-using-with  # for good
         os._exit(code)
 
     def _ask(self, signum, _):
