@@ -1,6 +1,7 @@
 """tap-helpscout: reads a Help Scout account and writes Singer messages to stdout."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -58,8 +59,10 @@ class Ending:
 
     def _end(self, *_):
         # Not through the logger: this may have interrupted it.
-        os.write(2, f"CRITICAL ended by {signal.Signals(self._signal).name}; the next run begins "
-                 "at the last state\n".encode())
+        words = (f"CRITICAL ended by {signal.Signals(self._signal).name}; the next run begins at "
+                 "the last state\n")
+        with contextlib.suppress(OSError):  # nobody may be reading
+            os.write(2, words.encode())
         os._exit(128 + self._signal)
 
 
