@@ -252,7 +252,7 @@ def _share_one_heap():
     with contextlib.suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None)
         libc.mallopt(-8, 1)  # M_ARENA_MAX
-        libc.mallopt(-3, 64 * 1024)  # M_MMAP_THRESHOLD: what is larger is given back at once
+        libc.mallopt(-3, 16 * 1024)  # M_MMAP_THRESHOLD: what is larger is given back at once
 
 
 def _pauses(tries, seconds):

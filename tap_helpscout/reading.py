@@ -140,7 +140,7 @@ def children(client, stream, context, parent, embedding):
     verdict = embedding.verdict(parent) if embedding else LIST
     if verdict == TRUST:
         rows = embedding.rows(parent)
-        return rows, 0.03 * len(rows)  # little work, but memory all the same
+        return rows, 0.05 * len(rows)  # little work, but memory all the same
     fetch = partial(_fetch, client, stream, context)
     first = client.submit(fetch)
     rows = _rows_of(client, stream, fetch, first)
