@@ -47,9 +47,8 @@ class Auth(AuthBase):
     def refuse(self, header):
         """The API took this Authorization header for dead; whether another can be had."""
         with self._lock:
-            if self._token and header == f"Bearer {self._token}":
-                self._refused = self._token
-                self._token = None if not self._dev else self._token
+            if header == f"Bearer {self._token}" and not self._dev:
+                self._refused, self._token = self._token, None
         return not self._dev
 
     def _renew(self):

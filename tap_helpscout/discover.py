@@ -61,7 +61,7 @@ def select(catalog, source):
                        entry.get("schema") or {}, metadata.to_map(entry.get("metadata") or []))
                    for entry in catalog["streams"]}
         selected = {tap_stream_id for tap_stream_id, (schema, mdata) in entries.items()
-                    if _is_stream_selected(schema, mdata.get((), {}))}
+                    if _is_selected(mdata.get((), {}), False, schema.get("selected"))}
         schemas = {tap_stream_id: _selected_schema(STREAMS[tap_stream_id], *entries[tap_stream_id])
                    for tap_stream_id in STREAMS if tap_stream_id in selected}
     except (KeyError, TypeError, AttributeError) as error:
@@ -75,11 +75,10 @@ def select(catalog, source):
     return schemas
 
 
-def _is_stream_selected(schema, mdata):
+def _is_selected(mdata, default, legacy=None):
     # `selected` in the schema is how catalogs said it before there was metadata.
-    chosen = mdata.get("selected", schema.get("selected"))
-    return should_sync_field(mdata.get("inclusion"), chosen,
-                             mdata.get("selected-by-default", False))
+    return should_sync_field(mdata.get("inclusion"), mdata.get("selected", legacy),
+                             mdata.get("selected-by-default", default))
 
 
 def _selected_schema(stream, schema, mdata):
@@ -96,12 +95,7 @@ def _selected_fields(schema, mdata, breadcrumb):
         schema["properties"] = {
             name: _selected_fields(inner, mdata, breadcrumb + ("properties", name))
             for name, inner in schema["properties"].items()
-            if _is_field_selected(mdata.get(breadcrumb + ("properties", name), {}))}
+            if _is_selected(mdata.get(breadcrumb + ("properties", name), {}), True)}
     if isinstance(schema.get("items"), dict):
         schema["items"] = _selected_fields(schema["items"], mdata, breadcrumb + ("items",))
     return schema
-
-
-def _is_field_selected(mdata):
-    return should_sync_field(mdata.get("inclusion"), mdata.get("selected"),
-                             mdata.get("selected-by-default", True))
