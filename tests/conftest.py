@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fake_data import build
 from tests.fake_helpscout import FakeHelpScout
 
 TAP = str(Path(sys.executable).with_name("tap-helpscout"))
@@ -136,6 +137,13 @@ class Tap:
 def _fake():
     """A small account, with pages small enough that lists have several and windows too."""
     with FakeHelpScout(page_size=5) as fake:
+        yield fake
+
+
+@pytest.fixture(name="small")
+def _small():
+    """An account small enough to be read many times."""
+    with FakeHelpScout(build(20, customers=12), page_size=5) as fake:
         yield fake
 
 

@@ -60,10 +60,8 @@ def each(faults):
 
 
 @pytest.fixture(name="fake")
-def _fake():
-    """An account small enough to be read many times."""
-    with FakeHelpScout(build(20, customers=12), page_size=5) as fake:
-        yield fake
+def _fake(small):
+    return small
 
 
 @pytest.fixture(name="tap")

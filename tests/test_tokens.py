@@ -15,8 +15,6 @@ from contextlib import contextmanager
 import pytest
 
 from tests.conftest import Tap
-from tests.fake_data import build
-from tests.fake_helpscout import FakeHelpScout
 from tests.target import Target
 
 TOKEN = "/v2/oauth2/token"
@@ -34,9 +32,8 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 @pytest.fixture(name="fake")
-def _fake():
-    with FakeHelpScout(build(20, customers=12), page_size=5) as fake:
-        yield fake
+def _fake(small):
+    return small
 
 
 @pytest.fixture(name="tap")
