@@ -126,7 +126,7 @@ class Sync:
         self._client, self._config, self._bookmarks, self._write = client, config, bookmarks, write
         self._roots = [node for node in (
             _plan(stream, selected) for stream in STREAMS.values() if not stream.parent) if node]
-        self._end = self._last_state = None
+        self._end = None
 
     def run(self):
         """Reads all that is selected; returns the nodes of streams that failed."""
@@ -247,10 +247,7 @@ class Sync:
         self._say_progress(root, checkpoint)
 
     def _write_state(self):
-        message = self._bookmarks.message()
-        if message != self._last_state:
-            self._last_state = message
-            self._write(message)
+        self._write(self._bookmarks.message())
 
     def _say_progress(self, root, checkpoint):
         """The first window, the last, and in between one line every few seconds."""

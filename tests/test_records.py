@@ -202,6 +202,16 @@ def test_a_row_without_its_key_is_left_out_with_a_warning(tap, fake, missing):
     assert not [request for request in fake.requests if "None" in request.path]
 
 
+def test_a_member_without_an_id_is_left_out_with_a_warning(tap, fake):
+    fake.fault(200, path="/v2/teams/801/members", body={
+        "_embedded": {"users": [{"firstName": "Ada"}, {"id": 502}]},
+        "page": {"size": 50, "totalElements": 2, "totalPages": 1, "number": 1}})
+    run = tap.good_run(catalog=tap.select("team_members"))
+    assert [record["user_id"] for record in run.records("team_members")
+            if record["team_id"] == 801] == [502]
+    assert "WARNING team_members: a row without its key team_id, user_id is left out" in run.log
+
+
 def test_an_empty_account_writes_schemas_and_state(tap, fake):
     for name in ("mailboxes", "users", "workflows", "teams"):
         fake.tables[name] = []
