@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from importlib import metadata
+from select import select as ready
 
 import singer
 
@@ -30,15 +31,15 @@ class Ending:
         self._lock, self._signal = threading.Lock(), None
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self._ask)
-        signal.signal(signal.SIGALRM, self._end)
 
     def __enter__(self):
         self._lock.acquire()
-        self._end_if_asked()
+        if self._signal:
+            self._end()
 
     def __exit__(self, *_):
-        self._end_if_asked()
         self._lock.release()
+        self._end_if_free()
 
     def exit(self, code):
         """Ends the process itself: requests that are still on their way, which nobody waits for
@@ -49,20 +50,20 @@ class Ending:
     def _ask(self, signum, _):
         if not self._signal:
             self._signal = signum
+            signal.signal(signal.SIGALRM, self._end)
             signal.alarm(GRACE)
-            if not self._lock.locked():
-                self._end()
+            self._end_if_free()
 
-    def _end_if_asked(self):
-        if self._signal:
+    def _end_if_free(self):
+        if self._signal and not self._lock.locked():
             self._end()
 
     def _end(self, *_):
-        # Not through the logger: this may have interrupted it.
-        words = (f"CRITICAL ended by {signal.Signals(self._signal).name}; the next run begins at "
-                 "the last state\n")
-        with contextlib.suppress(OSError):  # nobody may be reading
-            os.write(2, words.encode())
+        # Not through the logger, which this may have interrupted, nor where nobody reads it.
+        with contextlib.suppress(OSError, ValueError):
+            if ready([], [2], [], 0)[1]:
+                os.write(2, f"CRITICAL ended by {signal.Signals(self._signal).name}; the next run "
+                         "begins at the last state\n".encode())
         os._exit(128 + self._signal)
 
 

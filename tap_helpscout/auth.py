@@ -52,7 +52,9 @@ class Auth(AuthBase):
         return not self._dev
 
     def _renew(self):
-        with config_file.locked(self._path):
+        # A refresh token's successor comes once: nothing is to end the run in between.
+        unbroken = self._unbroken if self._config.refresh_token else contextlib.nullcontext()
+        with unbroken, config_file.locked(self._path):
             document = self._reread()
             if self._take(document.get("access_token"),
                           moment_or_none(document.get("access_token_expires_at"))):
@@ -68,8 +70,7 @@ class Auth(AuthBase):
                 grant.update(grant_type="refresh_token", refresh_token=refresh_token)
             else:
                 grant.update(grant_type="client_credentials")
-            with self._unbroken:  # for a refresh token's successor comes once
-                self._keep(document, self._exchange(grant))
+            self._keep(document, self._exchange(grant))
 
     def _reread(self):
         # Another run may have written new tokens since this one started.

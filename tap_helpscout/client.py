@@ -161,7 +161,7 @@ class Client:
                 raise (ApiError if lasts else RetriableError)(
                     f"{what} failed: {self._redact(_reason(error))} "
                     f"(at {self._config.api_url})") from None
-        self._note(response.headers)
+        self._note(response)
         if response.status_code != 200:
             raise self._error(what, response)
         try:
@@ -170,14 +170,18 @@ class Client:
             raise RetriableError(f"{what} answered 200 with something that is not JSON",
                                  200) from None
 
-    def _note(self, headers):
+    def _note(self, response):
+        headers = response.headers
         limit = headers.get("X-RateLimit-Limit-Minute", "")
         if limit.isdigit() and int(limit):
             self.pace.limit = int(limit)
+        ours = datetime.now(timezone.utc)
         try:
             moment = parsedate_to_datetime(headers["Date"]).astimezone(timezone.utc)
         except (KeyError, TypeError, ValueError):
-            moment = datetime.now(timezone.utc)
+            moment = ours
+        if response.status_code >= 500:  # a gateway's, whose clock may be another
+            moment = min(moment, ours)
         self._clock = moment.replace(microsecond=0)
 
     def _error(self, what, response):

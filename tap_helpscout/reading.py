@@ -25,6 +25,7 @@ GROWTH = 8  # from one window to the next, at most
 NARROWEST = 3  # seconds: any one second with its neighbours, whatever is in it
 TRUST, COMPARE, LIST = "trust", "compare", "list"  # what to do about embedded rows
 ROUNDS = 100  # how often a list that will not hold still is read
+ALONE = 1000  # the weight of a listing that all others wait for
 IDLE_ROUNDS = 5  # of these, how many in a row may bring nothing new
 
 
@@ -143,11 +144,21 @@ def children(client, stream, context, parent, embedding):
         return rows, 0.05 * len(rows)  # little work, but memory all the same
     fetch = partial(_fetch, client, stream, context)
     first = client.submit(fetch)
-    rows = _rows_of(client, stream, fetch, first)
-    if verdict == COMPARE:
-        return (embedding.compared(parent, first, rows),
-                1000 if embedding.may_prove(parent) else 1)
-    return rows, 1
+    if verdict == LIST:
+        return _rows_of(client, stream, fetch, first), 1
+    return (_compared(client, stream, fetch, first, embedding, parent),
+            ALONE if embedding.may_prove(parent) else 1)
+
+
+def _compared(client, stream, fetch, first, embedding, parent):
+    page, embedded, ids = first.result(), embedding.rows(parent), set()
+    if embedding.is_proven and page.total == len(embedded):
+        yield from embedded  # all of them, then: nothing was cut off
+        return
+    for row in _rows_of(client, stream, fetch, _done(page)):
+        ids.add(row.get("id"))
+        yield row
+    embedding.learn(parent, ids)
 
 
 class Embedding:
@@ -159,7 +170,7 @@ class Embedding:
 
     def __init__(self, embed):
         self.name, self._embed = embed.name, embed
-        self._is_proven, self._is_off, self._has_worked = False, False, False
+        self.is_proven, self._is_off, self._has_worked = False, False, False
         self._failures, self._longest = 0, 0
 
     def fetch(self, get):
@@ -179,42 +190,35 @@ class Embedding:
     def see(self, parents):
         """Takes note of what is embedded in the rows of a page, before any of it is used."""
         for parent in parents:
-            if not isinstance(parent.get("_embedded"), dict):
-                parent["_embedded"] = {}
-            rows = parent["_embedded"].get(self.name)
+            rows = self.rows(parent)
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 rows = parent["_embedded"][self.name] = []
             self._longest = max(self._longest, len(rows))
 
     def rows(self, parent):
         """What was embedded."""
-        return parent["_embedded"][self.name]
+        embedded = parent.get("_embedded")
+        return embedded.get(self.name, []) if isinstance(embedded, dict) else []
 
     def verdict(self, parent):
         """What to do about the children of a parent."""
         rows = self.rows(parent)
         if self._is_off or not self._embed.is_whole(parent, rows):
             return LIST
-        return TRUST if self._is_proven and len(rows) < self._longest else COMPARE
+        return TRUST if self.is_proven and len(rows) < self._longest else COMPARE
 
     def may_prove(self, parent):
         """Whether its listing would decide, for all that follow, if the embed is believed."""
-        return not self._is_proven and self._embed.is_telling(self.rows(parent))
+        return not (self.is_proven or self._is_off) and self._embed.is_telling(self.rows(parent))
 
-    def compared(self, parent, first, listed_rows):
-        """The listed rows; when all have come, what they tell of the embedded ones is known. Once
-        that is proven their number is enough, which the `first` page (a future) tells."""
-        embedded, ids = self.rows(parent), set()
-        if self._is_proven and first.result().total == len(embedded):
-            listed_rows = embedded
-        for row in listed_rows:
-            ids.add(row.get("id"))
-            yield row
-        if ids != {row.get("id") for row in embedded}:
-            self._turn_off(f"{len(embedded)} came with parent {parent['id']}, "
-                           f"{len(ids)} are listed")
-        elif self.may_prove(parent) and not self._is_off:
-            self._is_proven = True
+    def learn(self, parent, listed_ids):
+        """Compares what a parent's listing brought with what was embedded."""
+        embedded_ids = {row.get("id") for row in self.rows(parent)}
+        if embedded_ids != listed_ids:
+            self._turn_off(f"{len(embedded_ids)} came with parent {parent['id']}, "
+                           f"{len(listed_ids)} are listed")
+        elif self.may_prove(parent):
+            self.is_proven = True
             LOGGER.info("embedded %s match a listing: from here on they are used", self.name)
 
     def _turn_off(self, why):
@@ -235,7 +239,7 @@ def _rows_once(stream, pages, again):
     rows of one date may be listed in another order each time."""
     seen, here, idle, last = set(), set(), 0, None
     for _ in range(ROUNDS):
-        totals, keys = set(), []
+        totals, keys, before = set(), [], len(seen)
         for page in pages:
             totals.add(page.total)
             for row in page.rows:
@@ -245,15 +249,15 @@ def _rows_once(stream, pages, again):
                 if keys[-1] not in seen:
                     seen.add(keys[-1])
                     yield row
-        if len(totals) > 1 or totals != last:
-            here, idle = set(), -1
-        idle = idle + 1 if here.issuperset(keys) else 0
+        if totals != last:
+            here = set()  # what has come while this was the total
         here.update(keys)
-        missing = (max(totals) or 0) - len(here)
+        missing = max(total or 0 for total in totals) - len(here)
         if len(totals) == 1 and missing <= 0:
             return
+        idle = idle + 1 if len(totals) == 1 and len(seen) == before else 0
         # Where none came twice, the API may count rows that it does not list.
-        if idle >= (IDLE_ROUNDS if len(keys) > len(set(keys)) else 1):
+        if idle >= (1 if totals == last and len(keys) == len(set(keys)) else IDLE_ROUNDS):
             LOGGER.warning("%s: the API counts %d more rows than it lists",
                            stream.tap_stream_id, missing)
             return

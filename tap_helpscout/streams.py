@@ -9,7 +9,8 @@ from tap_helpscout.transform import latest, only, rename, unchanged
 
 @dataclass(frozen=True, eq=False)
 class Embed:
-    """Children that come inside their parents' list (`embed=name`), and when to believe them."""
+    """Children that come inside the windows of their parents' list (`embed=name`), and when to
+    believe them."""
     name: str
     # (parent row, embedded rows): are all there that the parent counts?
     is_whole: Callable[[dict, list], bool]

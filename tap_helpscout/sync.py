@@ -176,7 +176,7 @@ class Sync:
                 node.is_active = not node.error and node.start < low + timedelta(seconds=1)
             if low < high and root.is_read():
                 embedding = next((node.embedding for node in root.children
-                                  if node.embedding and node.is_active), None)
+                                  if node.embedding and node.is_read()), None)
                 LOGGER.info("%s: reading what changed from %s to %s", root.name,
                             format_moment(low), format_moment(high))
                 root.read, root.began, root.silent_until = 0, time.monotonic(), 0

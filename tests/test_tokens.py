@@ -372,6 +372,21 @@ def test_two_runs_on_one_config_ask_for_one_token(tap, fake, is_refreshing, when
     assert len(fake.token_requests) == 1  # a live one is on disk
 
 
+def test_a_target_that_is_slow_to_read_holds_no_other_run_off(tap, fake):
+    """The tap stands in a line that has no room in the pipe while its token dies."""
+    tap.configure(refresh_token=fake.new_refresh_token(), access_token=fake.new_access_token())
+    first = min(fake.conversation_ids, key=fake.modified)
+    fake.touch(first, at=fake.modified(first), preview="Lamp " * 100_000)
+    fake.before(lambda fake: (time.sleep(1), fake.revoke_access_tokens()),
+                path="conversations.*page=3")
+    with tap.start() as process:
+        time.sleep(3)  # nobody reads
+        tap.config_path.write_text(json.dumps({**tap.config, "note": "edited meanwhile"}))
+        tap.good_run(catalog=tap.select("users"), timeout=5)
+        process.communicate(timeout=60)
+    assert process.returncode == 0 and tap.config["note"] == "edited meanwhile"
+
+
 @pytest.mark.parametrize("is_refreshing", [True, False])
 @pytest.mark.parametrize("cause", ["expired", "revoked"])
 def test_a_token_that_dies_with_several_requests_in_flight_is_replaced_once(
