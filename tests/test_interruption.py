@@ -129,11 +129,16 @@ def waits_for_an_answer(fake):
     return lambda: step.hits
 
 
+def waits_for_a_token_that_can_be_had_again(fake):
+    step = fake.fault("silent", path="oauth2", times=None, seconds=60)
+    return lambda: step.hits
+
+
 @pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("situation", [
     waits_to_retry, waits_as_told, waits_as_told_for_a_token, waits_for_its_pace,
-    waits_for_an_answer])
+    waits_for_an_answer, waits_for_a_token_that_can_be_had_again])
 def test_a_signal_ends_the_run_within_seconds_even_while_it(
         tap, fake, situation, signum, concurrency):
     """So early that nobody need read stdout meanwhile: it fits into the pipe."""
@@ -148,7 +153,7 @@ def test_a_signal_ends_the_run_within_seconds_even_while_it(
 
 def assert_ends(process, code):
     """The process ends within seconds and with this code; every line is whole, none is a trace."""
-    stdout, log = (text.decode() for text in process.communicate(timeout=8))
+    stdout, log = (text.decode() for text in process.communicate(timeout=4))
     assert process.returncode == code, log
     assert "Traceback" not in log
     assert not stdout or stdout.endswith("\n")
