@@ -31,6 +31,8 @@ class Auth(AuthBase):
         self._lock = threading.Lock()
         self._token, self._expires_at = config.access_token, config.access_token_expires_at
         self._refused = None
+        if not (dev or self._is_ours(config.access_token_client_id)):
+            self._token = None
         self.secrets = {config.client_secret, config.refresh_token, config.access_token} - {None}
 
     def __call__(self, request):
@@ -56,8 +58,9 @@ class Auth(AuthBase):
         unbroken = self._unbroken if self._config.refresh_token else contextlib.nullcontext()
         with unbroken, config_file.locked(self._path):
             document = self._reread()
-            if self._take(document.get("access_token"),
-                          moment_or_none(document.get("access_token_expires_at"))):
+            if self._is_ours(document.get("access_token_client_id")) and self._take(
+                    document.get("access_token"),
+                    moment_or_none(document.get("access_token_expires_at"))):
                 return
             grant = {"client_id": self._config.client_id,
                      "client_secret": self._config.client_secret}
@@ -71,6 +74,10 @@ class Auth(AuthBase):
             else:
                 grant.update(grant_type="client_credentials")
             self._keep(document, self._exchange(grant))
+
+    def _is_ours(self, client_id):
+        # A config that was copied, or given another app, still holds the token of the first.
+        return client_id in (None, self._config.client_id)
 
     def _reread(self):
         # Another run may have written new tokens since this one started.
@@ -97,6 +104,7 @@ class Auth(AuthBase):
         document["access_token"] = self._token
         document["access_token_expires_at"] = (
             self._expires_at and format_moment(self._expires_at))
+        document["access_token_client_id"] = self._config.client_id
         if answer.get("refresh_token"):
             document["refresh_token"] = answer["refresh_token"]
         self.secrets.update({self._token, document.get("refresh_token")} - {None, ""})

@@ -87,6 +87,7 @@ class Config:
     api_url: str = _setting(_url, "https://api.helpscout.net")
     access_token: Optional[str] = _setting(_text, None)
     access_token_expires_at: Optional[datetime] = _setting(moment_or_none, None)
+    access_token_client_id: Optional[str] = _setting(_text, None)
 
 
 def read_json(path, what):

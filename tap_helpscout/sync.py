@@ -30,6 +30,8 @@ class Bookmarks:
         self._state, self._dates = state, state.get("bookmarks") or {}
         self.currently_syncing = state.get("currently_syncing")
         try:
+            if state.keys() - {"currently_syncing"} and "bookmarks" not in state:
+                raise ValueError("it has no bookmarks")
             self._dates = dict(self._dates)
             for name in self._dates.keys() & STREAMS.keys():
                 self.get(name)

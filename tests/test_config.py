@@ -93,7 +93,8 @@ def test_numbers_may_be_strings(tap, fake):
 @pytest.mark.parametrize("nothing", [None, "", " "])
 def test_an_empty_optional_setting_is_as_good_as_none(tap, fake, nothing):
     optional = ("refresh_token", "user_agent", "request_timeout", "concurrency", "access_token",
-                "rate_limit_share", "lookback_seconds", "access_token_expires_at")
+                "rate_limit_share", "lookback_seconds", "access_token_expires_at",
+                "access_token_client_id")
     config = {**tap.config, **dict.fromkeys(optional, nothing)}
     tap.config_path.write_text(json.dumps(config))
     tap.good_run(catalog=tap.select("users"))
@@ -130,7 +131,8 @@ def test_unknown_settings_and_their_order_are_kept(tap, encoding):
     tap.good_run(catalog=tap.select("users"))
     assert {**tap.config, **config} == tap.config
     assert list(tap.config)[:len(config)] == list(config)
-    assert list(tap.config)[len(config):] == ["access_token", "access_token_expires_at"]
+    assert list(tap.config)[len(config):] == [
+        "access_token", "access_token_expires_at", "access_token_client_id"]
 
 
 def test_dev_uses_the_access_token_and_writes_nothing(tap, fake):

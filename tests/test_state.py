@@ -225,6 +225,8 @@ def test_folders_catch_up_when_selected_later_than_mailboxes(tap, fake):
     ('{"bookmarks": {"users": 1577836800}}', "1577836800"),
     ('{"bookmarks": {"users": {"updated_at": "2020-01-01T00:00:00Z"}}}', "updated_at"),
     ('{"bookmarks": {"users": "0001-01-01T00:00:00+10:00"}}', "0001"),
+    ('{"bookmark": {}}', "no bookmarks"), ('{"client_id": "a"}', "no bookmarks"),
+    ('{"type": "STATE", "value": {"bookmarks": {}}}', "no bookmarks"),
     ("[]", "object"), ("", "empty"), ("{", "not JSON"), ('"x"', "object")])
 def test_a_bad_state_is_refused_in_words_before_any_request(tap, fake, state, words):
     run = tap.run(state=state)

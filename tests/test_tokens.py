@@ -256,12 +256,13 @@ def test_the_owner_of_the_config_is_kept_where_that_is_possible(refreshing):
     assert (status.st_uid, status.st_gid) == (65534, 65533)
 
 
-def test_what_else_is_in_the_config_is_kept_in_its_order(refreshing):
+def test_what_else_is_in_the_config_is_kept_in_its_order(refreshing, fake):
     written = {"zebra": {"b": [1, None, 2.5], "a": "gr\u00f8n"}, **refreshing.config, "": 10 ** 20}
     refreshing.config_path.write_text(json.dumps(written))
     refreshing.good_run()
     kept = refreshing.config
-    assert list(kept) == list(written)
+    assert list(kept) == [*written, "access_token_client_id"]
+    written["access_token_client_id"] = fake.client_id
     changed = {"access_token", "access_token_expires_at", "refresh_token"}
     assert {key for key in kept if kept[key] != written[key]} == changed
 
@@ -306,7 +307,7 @@ def test_killed_around_the_save_config_json_is_whole(refreshing, fake):
             time.sleep(rng.uniform(0, 0.05))
             process.kill()
         config = refreshing.config
-        assert list(config) == list(before)
+        assert list(config)[:len(before)] == list(before)
         assert config["refresh_token"] == before["refresh_token"]
         saved += config["access_token"] != before["access_token"]
     assert saved
@@ -370,6 +371,18 @@ def test_two_runs_on_one_config_ask_for_one_token(tap, fake, is_refreshing, when
     assert len(fake.token_requests) == 1
     tap.good_run()
     assert len(fake.token_requests) == 1  # a live one is on disk
+
+
+def test_the_token_of_another_app_is_not_used(tap, fake):
+    """A config that was copied for another account, with the token that a run had left in it."""
+    tap.good_run(catalog=tap.select("users"))
+    left = tap.config
+    tap.config_path.write_text(json.dumps({**left, "client_id": "another"}))
+    run = tap.run(catalog=tap.select("users"))
+    assert run.code == 1 and "Check client_id" in run.log and not run.records("users")
+    fake.client_id = "another"
+    tap.good_run(catalog=tap.select("users"))
+    assert tap.config["access_token"] != left["access_token"]
 
 
 def test_a_target_that_is_slow_to_read_holds_no_other_run_off(tap, fake):

@@ -16,7 +16,7 @@ from tests.integration.conftest import ROOT, installed, shortly_before
 EXAMPLE = ROOT / "examples" / "meltano" / "meltano.yml"
 STATE_ID = "dev:tap-helpscout-to-target-jsonl"
 # What the tap itself writes, or cannot keep, under Meltano.
-TOKENS = {"refresh_token", "access_token", "access_token_expires_at"}
+TOKENS = {"refresh_token", "access_token", "access_token_expires_at", "access_token_client_id"}
 
 
 class Project:
