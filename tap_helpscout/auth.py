@@ -58,9 +58,7 @@ class Auth(AuthBase):
         unbroken = self._unbroken if self._config.refresh_token else contextlib.nullcontext()
         with unbroken, config_file.locked(self._path):
             document = self._reread()
-            if self._is_ours(document.get("access_token_client_id")) and self._take(
-                    document.get("access_token"),
-                    moment_or_none(document.get("access_token_expires_at"))):
+            if self._take(document):
                 return
             grant = {"client_id": self._config.client_id,
                      "client_secret": self._config.client_secret}
@@ -88,9 +86,12 @@ class Auth(AuthBase):
                 raise
             return {}  # too little to be saved: the next run asks again
 
-    def _take(self, token, expires_at):
-        """Uses what another run has left in the config, if it is new and lives."""
-        if not isinstance(token, str) or token == self._refused or not _is_alive(token, expires_at):
+    def _take(self, document):
+        """Uses what another run has left in the config, if it is new, ours, and lives."""
+        token = document.get("access_token")
+        expires_at = moment_or_none(document.get("access_token_expires_at"))
+        if not (isinstance(token, str) and token != self._refused and _is_alive(token, expires_at)
+                and self._is_ours(document.get("access_token_client_id"))):
             return False
         self._token, self._expires_at = token, expires_at
         self.secrets.add(token)

@@ -24,8 +24,8 @@ AIM = 0.8  # of a window: a guess that is a little off is then not refused
 GROWTH = 8  # from one window to the next, at most
 NARROWEST = 3  # seconds: any one second with its neighbours, whatever is in it
 TRUST, COMPARE, LIST = "trust", "compare", "list"  # what to do about embedded rows
-ROUNDS = 100  # how often a list that will not hold still is read
 ALONE = 1000  # the weight of a listing that all others wait for
+ROUNDS = 100  # how often a list that will not hold still is read
 IDLE_ROUNDS = 5  # of these, how many in a row may bring nothing new
 
 
@@ -110,8 +110,7 @@ def windows(client, stream, context, reach, embedding=None):
     pages = ahead(_window_pages(client, fetch, reach), max(client.depth - 1, 0))
     for (window, expected), group in itertools.groupby(pages, key=itemgetter(0)):
         first_round = (future.result() for _, future in group)
-        yield from _rows_once(stream, first_round,
-                              lambda window=window: _pages(client, partial(fetch, window)))
+        yield from _rows_of(client, stream, partial(fetch, window), first_round)
         yield Checkpoint(*window, expected)
 
 
@@ -145,7 +144,7 @@ def children(client, stream, context, parent, embedding):
     fetch = partial(_fetch, client, stream, context)
     first = client.submit(fetch)
     if verdict == LIST:
-        return _rows_of(client, stream, fetch, first), 1
+        return _rows_of(client, stream, fetch, _pages(client, fetch, first)), 1
     return (_compared(client, stream, fetch, first, embedding, parent),
             ALONE if embedding.may_prove(parent) else 1)
 
@@ -155,7 +154,7 @@ def _compared(client, stream, fetch, first, embedding, parent):
     if embedding.is_proven and page.total == len(embedded):
         yield from embedded  # all of them, then: nothing was cut off
         return
-    for row in _rows_of(client, stream, fetch, _done(page)):
+    for row in _rows_of(client, stream, fetch, _pages(client, fetch, _done(page))):
         ids.add(row.get("id"))
         yield row
     embedding.learn(parent, ids)
@@ -228,15 +227,11 @@ class Embedding:
                            "which takes a request each", self.name, why)
 
 
-def _rows_of(client, stream, fetch, first=None):
-    """The rows of one list, the future of whose first page may be on its way."""
-    return _rows_once(stream, _pages(client, fetch, first), lambda: _pages(client, fetch))
-
-
-def _rows_once(stream, pages, again):
-    """The rows of all pages, none twice. The list is read again while a row may have slipped from
-    one page to another: the number of rows changed meanwhile, or fewer came than there are, for
-    rows of one date may be listed in another order each time."""
+def _rows_of(client, stream, fetch, pages=None):
+    """The rows of one list, none twice; its `pages` may be on their way. It is read again while a
+    row may have slipped from one page to another: the number of rows changed meanwhile, or fewer
+    came than there are, for rows of one date may be listed in another order each time."""
+    pages = pages or _pages(client, fetch)
     seen, here, idle, last = set(), set(), 0, None
     for _ in range(ROUNDS):
         totals, keys, before = set(), [], len(seen)
@@ -262,7 +257,7 @@ def _rows_once(stream, pages, again):
                            stream.tap_stream_id, missing)
             return
         LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)
-        pages, last = again(), totals
+        pages, last = _pages(client, fetch), totals
     raise ApiError(f"the list {stream.path} changed {ROUNDS} times in a row while it was read")
 
 

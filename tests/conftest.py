@@ -140,8 +140,8 @@ def _fake():
         yield fake
 
 
-@pytest.fixture(name="small")
-def _small():
+@pytest.fixture(name="small_fake")
+def _small_fake():
     """An account small enough to be read many times."""
     with FakeHelpScout(build(20, customers=12), page_size=5) as fake:
         yield fake

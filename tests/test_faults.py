@@ -60,8 +60,8 @@ def each(faults):
 
 
 @pytest.fixture(name="fake")
-def _fake(small):
-    return small
+def _fake(small_fake):
+    return small_fake
 
 
 @pytest.fixture(name="tap")
@@ -203,6 +203,7 @@ def test_nobody_listens_at_all(tap, fake):
 def test_a_plan_without_reports(tap, fake, target):
     fake.plan = "standard"
     run, _ = finished(tap)
+    assert "CRITICAL happiness_ratings_report is incomplete" in run.log
     assert "deselect the stream in the catalog" in run.log
     assert "Reports need a Plus or Pro plan" in run.log
     target.load(run)

@@ -32,8 +32,8 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 @pytest.fixture(name="fake")
-def _fake(small):
-    return small
+def _fake(small_fake):
+    return small_fake
 
 
 @pytest.fixture(name="tap")
@@ -307,7 +307,7 @@ def test_killed_around_the_save_config_json_is_whole(refreshing, fake):
             time.sleep(rng.uniform(0, 0.05))
             process.kill()
         config = refreshing.config
-        assert list(config)[:len(before)] == list(before)
+        assert list(config) == [*before, "access_token_client_id"]
         assert config["refresh_token"] == before["refresh_token"]
         saved += config["access_token"] != before["access_token"]
     assert saved
