@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -99,7 +100,7 @@ def sync(args, ending):
     """Reads what is selected; the exit code."""
     config = config_file.load(args.config, args.dev)
     source = args.catalog or args.properties
-    catalog = config_file.read_json(source, "catalog") if source else discover().to_dict()
+    catalog = config_file.read_json(source, "catalog") if source else discover()
     selected = select(catalog, source)
     bookmarks = Bookmarks(config_file.read_json(args.state, "state") if args.state else {},
                           args.state)
@@ -126,7 +127,7 @@ def run(args, ending):
     try:
         code = 0
         if args.discover:
-            discover().dump()
+            json.dump(discover(), sys.stdout, indent=2)
         else:
             code = sync(args, ending)
         sys.stdout.flush()
