@@ -5,18 +5,17 @@ import dataclasses
 import fcntl
 import json
 import os
-import stat
+import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib import metadata
 from typing import Optional
-from urllib.parse import urlsplit
-
-import requests
 
 from tap_helpscout.transform import moment_or_none, parse_moment
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# Tokens go there: unencrypted to this machine only.
+URL = re.compile(r"(https://[\w.-]+|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d+)?(/[^\s?#]*)?")
 
 
 class ConfigError(Exception):
@@ -32,36 +31,22 @@ def _text(value):
     return value
 
 
-def _moment(value):
-    try:
-        return parse_moment(value)
-    except ValueError as error:
-        raise ValueError('must be a date like "2020-01-31T00:00:00Z"') from error
-
-
 def _number(low, high, kind=float):
     def parse(value):
         try:
-            number = None if isinstance(value, bool) else kind(value)
+            number = kind(value)
+            if isinstance(value, bool) or number != float(value) or not low <= number <= high:
+                raise ValueError
+            return number
         except (TypeError, ValueError, OverflowError):
-            number = None
-        if number is None or number != float(value) or not low <= number <= high:
             raise ValueError(f"must be a {'whole ' if kind is int else ''}number "
-                             f"from {low} to {high}")
-        return number
+                             f"from {low} to {high}") from None
     return parse
 
 
 def _url(value):
     url = _text(value).rstrip("/")
-    try:
-        parts = urlsplit(url)
-        is_safe = " " not in url and (
-            parts.scheme == "https" or parts.scheme == "http" and parts.hostname in LOOPBACK)
-        requests.Request("GET", url).prepare()
-    except ValueError:
-        is_safe = False
-    if not is_safe:
+    if not URL.fullmatch(url):
         raise ValueError("must be an https:// URL")
     return url
 
@@ -76,7 +61,7 @@ class Config:
     """The settings, checked and converted; what has no default is required."""
     client_id: str = _setting(_text)
     client_secret: str = _setting(_text)
-    start_date: datetime = _setting(_moment)
+    start_date: datetime = _setting(parse_moment)
     refresh_token: Optional[str] = _setting(_text, None)
     user_agent: str = _setting(_text, f"tap-helpscout/{metadata.version('tap-helpscout')}")
     request_timeout: float = _setting(_number(0.1, 3600), 60)
@@ -95,19 +80,17 @@ def read_json(path, what):
     try:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()
+        if not text.strip():
+            raise ValueError("it is empty")
+        document = json.loads(text)
+        if not isinstance(document, dict):
+            raise ValueError("it holds something else")
+        return document
     except OSError as error:
         raise ConfigError(f"cannot read the {what} file {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"the {what} file {path} is not UTF-8 text") from error
-    if not text.strip():
-        raise ConfigError(f"the {what} file {path} is empty: it must hold a JSON object")
-    try:
-        document = json.loads(text)
     except ValueError as error:
-        raise ConfigError(f"the {what} file {path} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ConfigError(f"the {what} file {path} must hold a JSON object, {{…}}")
-    return document
+        raise ConfigError(f"the {what} file {path} is not a JSON object, {{…}}, in UTF-8: "
+                          f"{error}") from error
 
 
 def load(path, dev=False):
@@ -153,21 +136,19 @@ def save(path, document, spare=0):
     spare proves that its successor can be saved.
     """
     target = os.path.realpath(path)
-    status = os.stat(target)
-    if not status.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+    status, temporary = os.stat(target), f"{target}.tmp"
+    if not status.st_mode & 0o222:
         raise PermissionError(13, "the file is read-only")
     text = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
-    temporary = f"{target}.tmp"
     try:
-        with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with open(temporary, "wb", opener=partial(os.open, mode=0o600)) as file:
             with contextlib.suppress(PermissionError):
                 os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
+            os.fchmod(file.fileno(), status.st_mode & 0o7777)
             file.write(text + b" " * spare)
             file.flush()
             os.fsync(file.fileno())
             file.truncate(len(text))
-            os.fsync(file.fileno())
         os.replace(temporary, target)
         folder = os.open(os.path.dirname(target), os.O_RDONLY)
         os.fsync(folder)  # else a power cut could bring the old file back

@@ -19,7 +19,7 @@ def parse_moment(text):
         return (moment.astimezone(timezone.utc) if moment.tzinfo
                 else moment.replace(tzinfo=timezone.utc))
     except (OverflowError, TypeError, ValueError) as error:
-        raise ValueError(f"{text!r} is not a date") from error
+        raise ValueError(f"{text!r} is not a date like 2020-01-31T00:00:00Z") from error
 
 
 def format_moment(moment):

@@ -52,14 +52,15 @@ def test_every_problem_is_in_one_message(tap, fake):
 
 
 @pytest.mark.parametrize("content, words", [
-    (b"", "is empty"), (b" \n", "is empty"), (b"{", "is not JSON"), (b"{'a': 1}", "is not JSON"),
-    (b"[]", "JSON object"), (b'"x"', "JSON object"), (b"null", "JSON object"),
-    (b'{"client_id": "\xe4"}', "not UTF-8"), (b"\xff\xfe{\x00}\x00", "not UTF-8"),
+    (b"", "it is empty"), (b" \n", "it is empty"),
+    (b"{", "line 1 column 2"), (b"{'a': 1}", "line 1 column 2"),
+    (b"[]", "something else"), (b'"x"', "something else"), (b"null", "something else"),
+    (b'{"client_id": "\xe4"}', "'utf-8'"), (b"\xff\xfe{\x00}\x00", "'utf-8'"),
 ], ids=repr)
 def test_a_config_that_is_no_json_object_is_refused(tap, fake, content, words):
     tap.config_path.write_bytes(content)
     line = refused(tap.run(), fake)
-    assert words in line and "config file" in line and str(tap.config_path) in line
+    assert f"the config file {tap.config_path} is not a JSON object" in line and words in line
 
 
 def users(**entry):

@@ -31,7 +31,7 @@ def _no_config(tap):
     return tap.run("--config", "no-such-file.json").log
 
 
-@meets("is not JSON")
+@meets("is not a JSON object")
 def _no_json(tap):
     return tap.run("--config", tap.file("config.json", '{"client_id": "a",}')).log
 
@@ -139,7 +139,7 @@ def _new_field(tap):
     return only(tap, "teams")
 
 
-@meets("the state file state.json is empty")
+@meets("it is empty")
 def _empty_state(tap):
     tap.file("state.json", "")
     return tap.run("--state", "state.json", cwd=tap.folder).log

@@ -227,7 +227,7 @@ def test_folders_catch_up_when_selected_later_than_mailboxes(tap, fake):
     ('{"bookmarks": {"users": "0001-01-01T00:00:00+10:00"}}', "0001"),
     ('{"bookmark": {}}', "no bookmarks"), ('{"client_id": "a"}', "no bookmarks"),
     ('{"type": "STATE", "value": {"bookmarks": {}}}', "no bookmarks"),
-    ("[]", "object"), ("", "empty"), ("{", "not JSON"), ('"x"', "object")])
+    ("[]", "object"), ("", "empty"), ("{", "line 1"), ('"x"', "object")])
 def test_a_bad_state_is_refused_in_words_before_any_request(tap, fake, state, words):
     run = tap.run(state=state)
     assert run.code == 1 and not fake.requests and not run.messages
