@@ -70,47 +70,31 @@ def _has_line_item(threads):
     return any(thread.get("type") == "lineitem" for thread in threads)
 
 
-_WINDOW = {
-    "modifiedSince": "{since}",
-    "query": "(modifiedAt:[* TO {until}])",
-    "sortField": "modifiedAt",
-    "sortOrder": "asc",
-}
+_WINDOW = {"modifiedSince": "{since}", "query": "(modifiedAt:[* TO {until}])",
+           "sortField": "modifiedAt", "sortOrder": "asc"}
 
 STREAMS = {stream.tap_stream_id: stream for stream in (
-    Stream("conversations", "/v2/conversations", "conversations",
-           replication_key="updated_at",
+    Stream("conversations", "/v2/conversations", "conversations", replication_key="updated_at",
            # Without a status the API leaves closed conversations out.
            params={"status": "all", **_WINDOW},
            # The API filters by a modification date that it does not show.
            reshape=latest("updated_at", "created_at", "closed_at", "user_updated_at",
                           "customer_waiting_since.time")),
     Stream("conversation_threads", "/v2/conversations/{conversation_id}/threads", "threads",
-           parent="conversations",
-           embed=Embed("threads", _threads_are_whole, _has_line_item)),
-    Stream("customers", "/v2/customers", "customers",
-           replication_key="updated_at",
-           params=_WINDOW),
-    Stream("mailboxes", "/v2/mailboxes", "mailboxes",
+           parent="conversations", embed=Embed("threads", _threads_are_whole, _has_line_item)),
+    Stream("customers", "/v2/customers", "customers", replication_key="updated_at", params=_WINDOW),
+    Stream("mailboxes", "/v2/mailboxes", "mailboxes", replication_key="updated_at"),
+    Stream("mailbox_fields", "/v2/mailboxes/{mailbox_id}/fields", "fields", parent="mailboxes"),
+    Stream("mailbox_folders", "/v2/mailboxes/{mailbox_id}/folders", "folders", parent="mailboxes",
            replication_key="updated_at"),
-    Stream("mailbox_fields", "/v2/mailboxes/{mailbox_id}/fields", "fields",
-           parent="mailboxes"),
-    Stream("mailbox_folders", "/v2/mailboxes/{mailbox_id}/folders", "folders",
-           replication_key="updated_at",
-           parent="mailboxes"),
-    Stream("users", "/v2/users", "users",
-           replication_key="updated_at"),
-    Stream("workflows", "/v2/workflows", "workflows",
-           replication_key="modified_at"),
+    Stream("users", "/v2/users", "users", replication_key="updated_at"),
+    Stream("workflows", "/v2/workflows", "workflows", replication_key="modified_at"),
     Stream("happiness_ratings_report", "/v2/reports/happiness/ratings", "results",
            key_properties=("thread_id", "rating_created_at", "conversation_id"),
            params={"start": "{start}", "end": "{end}", "rating": "all"},
            reshape=rename(threadid="thread_id", id="conversation_id"),
            identity=("threadid", "ratingCreatedAt", "id")),
-    Stream("teams", "/v2/teams", "teams",
-           replication_key="updated_at"),
-    Stream("team_members", "/v2/teams/{team_id}/members", "users",
-           key_properties=("team_id", "user_id"),
-           parent="teams",
-           reshape=only(id="user_id")),
+    Stream("teams", "/v2/teams", "teams", replication_key="updated_at"),
+    Stream("team_members", "/v2/teams/{team_id}/members", "users", parent="teams",
+           key_properties=("team_id", "user_id"), reshape=only(id="user_id")),
 )}

@@ -68,8 +68,7 @@ def to_snake_case(value):
 
 def to_record(stream, row, parent_keys):
     """The record of one row of a stream, with the keys of the parents that it was listed under."""
-    record = stream.reshape(to_snake_case(row))
-    return {**parent_keys, **record}
+    return {**parent_keys, **stream.reshape(to_snake_case(row))}
 
 
 def project(value, schema, unknown, path=()):
@@ -114,15 +113,12 @@ def latest(name, *fields):
     paths = [field.split(".") for field in fields]
 
     def dates(record):
-        for *outer, field in paths:
-            holder = record
-            for key in outer:
-                holder = holder.get(key)
-                if not isinstance(holder, dict):
-                    break
-            else:
-                moment = moment_or_none(holder.get(field))
-                if moment:
-                    yield moment, holder[field]
+        for path in paths:
+            value = record
+            for key in path:
+                value = value.get(key) if isinstance(value, dict) else None
+            moment = moment_or_none(value)
+            if moment:
+                yield moment, value
 
     return lambda record: {**record, name: max(dates(record), default=(None, EPOCH))[1]}
