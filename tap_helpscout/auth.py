@@ -29,10 +29,8 @@ class Auth(AuthBase):
         self._path, self._config, self._dev, self._exchange = path, config, dev, exchange
         self._unbroken = unbroken
         self._lock = threading.Lock()
-        self._token, self._expires_at = config.access_token, config.access_token_expires_at
+        self._token, self._expires_at = config.access_token if dev else None, None
         self._refused = None
-        if not (dev or self._is_ours(config.access_token_client_id)):
-            self._token = None
         self.secrets = {config.client_secret, config.refresh_token, config.access_token} - {None}
 
     def __call__(self, request):
@@ -42,7 +40,7 @@ class Auth(AuthBase):
     def live_token(self):
         """The access token, a new one where the old is dead; only one thread asks for it."""
         with self._lock:
-            if not _is_alive(self._token, self._expires_at) and not self._dev:
+            if not (self._dev or _is_alive(self._token, self._expires_at)):
                 self._renew()
             return self._token
 
@@ -62,8 +60,7 @@ class Auth(AuthBase):
                 return
             grant = {"client_id": self._config.client_id,
                      "client_secret": self._config.client_secret}
-            # Stripped, as when it was checked.
-            refresh_token = str(document.get("refresh_token") or "").strip()
+            refresh_token = _text(document, "refresh_token")
             if refresh_token:
                 self.secrets.add(refresh_token)
                 self._save(document, "The refresh token was not used, because its successor could "
@@ -73,12 +70,8 @@ class Auth(AuthBase):
                 grant.update(grant_type="client_credentials")
             self._keep(document, self._exchange(grant))
 
-    def _is_ours(self, client_id):
-        # A config that was copied, or given another app, still holds the token of the first.
-        return client_id in (None, self._config.client_id)
-
     def _reread(self):
-        # Another run may have written new tokens since this one started.
+        # This run, the one before or another has written the latest tokens there.
         try:
             return config_file.read_json(self._path, "config")
         except ConfigError:
@@ -87,11 +80,12 @@ class Auth(AuthBase):
             return {}  # too little to be saved: the next run asks again
 
     def _take(self, document):
-        """Uses what another run has left in the config, if it is new, ours, and lives."""
-        token = document.get("access_token")
-        expires_at = moment_or_none(document.get("access_token_expires_at"))
-        if not (isinstance(token, str) and token != self._refused and _is_alive(token, expires_at)
-                and self._is_ours(document.get("access_token_client_id"))):
+        """Uses the access token in the config, if it lives and is that of this app: a config that
+        was copied, or given another app, still holds the token of the first."""
+        token, expires_at = (_text(document, "access_token"),
+                             moment_or_none(document.get("access_token_expires_at")))
+        is_ours = _text(document, "access_token_client_id") in ("", self._config.client_id)
+        if not is_ours or token == self._refused or not _is_alive(token, expires_at):
             return False
         self._token, self._expires_at = token, expires_at
         self.secrets.add(token)
@@ -102,10 +96,10 @@ class Auth(AuthBase):
         with contextlib.suppress(OverflowError, TypeError, ValueError):  # unknown, then
             self._expires_at = datetime.now(timezone.utc) + timedelta(
                 seconds=float(answer.get("expires_in")))
-        document["access_token"] = self._token
-        document["access_token_expires_at"] = (
-            self._expires_at and format_moment(self._expires_at))
-        document["access_token_client_id"] = self._config.client_id
+        document.update(
+            access_token=self._token,
+            access_token_expires_at=self._expires_at and format_moment(self._expires_at),
+            access_token_client_id=self._config.client_id)
         if answer.get("refresh_token"):
             document["refresh_token"] = answer["refresh_token"]
         self.secrets.update({self._token, document.get("refresh_token")} - {None, ""})
@@ -124,6 +118,11 @@ class Auth(AuthBase):
                 f"cannot replace the config file {self._path}: {error.strerror}. {consequence}. "
                 "Let the tap write the file and its folder (mount the folder, not the file "
                 "alone), or use client credentials, which need no refresh_token") from error
+
+
+def _text(document, name):
+    # Stripped, as when it was checked.
+    return str(document.get(name) or "").strip()
 
 
 def _is_alive(token, expires_at):

@@ -15,7 +15,6 @@ import random
 import ssl
 import threading
 import time
-import types
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -39,22 +38,26 @@ LASTING = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
 MINUTE = 60.25  # a little more than the API's own, for what the network adds
 
 
-class HelpScoutError(Exception):
-    """What is wrong between the tap and Help Scout, and what to do; `status` is the answer's, None
-    where there was none."""
-    advice = ""
+ADVICE = {
+    401: ". Check client_id and client_secret against My Apps in Help Scout, that the user who made "
+         "the app is active and may use the API, and that the refresh_token, where the config has "
+         "one, is the latest: it dies when it is used, and then only authorizing the app again "
+         "helps",
+    403: ". The account's plan or the user's permissions do not include it: change them, or "
+         "deselect the stream in the catalog"}
 
-    def __init__(self, message, status=None):
-        super().__init__(message + self.advice)
-        self.status = status
+
+class HelpScoutError(Exception):
+    """What is wrong between the tap and Help Scout, and what to do; `status` is the answer's, `wait`
+    how many seconds it says to wait, None where it does not say."""
+
+    def __init__(self, message, status=None, wait=None):
+        super().__init__(message)
+        self.status, self.wait = status, wait
 
 
 class UnauthorizedError(HelpScoutError):
     """The credentials are refused: nothing can be read."""
-    advice = (". Check client_id and client_secret against My Apps in Help Scout, that the user "
-              "who made the app is active and may use the API, and that the refresh_token, where "
-              "the config has one, is the latest: it dies when it is used, and then only "
-              "authorizing the app again helps")
 
 
 class ApiError(HelpScoutError):
@@ -62,12 +65,7 @@ class ApiError(HelpScoutError):
 
 
 class RetriableError(ApiError):
-    """No answer, or one that may be better next time; `wait` is how many seconds the API says to
-    wait, None if it does not say."""
-
-    def __init__(self, message, status=None, wait=None):
-        super().__init__(message, status)
-        self.wait = wait
+    """No answer, or one that may be better next time."""
 
 
 class Client:
@@ -101,11 +99,9 @@ class Client:
         return self._clock
 
     def submit(self, function, *args):
-        """A future of function(*args); where one request at a time is allowed, its result() is
-        what makes it run, in the same thread."""
-        if self._pool:
-            return self._pool.submit(function, *args)
-        return types.SimpleNamespace(result=partial(function, *args))
+        """Starts function(*args); what is returned waits for its result when it is called. Where
+        one request at a time is allowed, it runs then, in the same thread."""
+        return self._pool.submit(function, *args).result if self._pool else partial(function, *args)
 
     def get(self, path, params=None, tries=TRIES):
         """The JSON that a path answers with, after as many tries as it takes and is allowed."""
@@ -171,15 +167,12 @@ class Client:
                                  200) from None
 
     def _note(self, response):
-        headers = response.headers
-        limit = headers.get("X-RateLimit-Limit-Minute", "")
+        limit = response.headers.get("X-RateLimit-Limit-Minute", "")
         if limit.isdigit() and int(limit):
             self.pace.limit = int(limit)
-        ours = datetime.now(timezone.utc)
-        try:
-            moment = parsedate_to_datetime(headers["Date"]).astimezone(timezone.utc)
-        except (KeyError, TypeError, ValueError):
-            moment = ours
+        moment = ours = datetime.now(timezone.utc)
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            moment = parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc)
         if response.status_code >= 500:  # a gateway's, whose clock may be another
             moment = min(moment, ours)
         self._clock = moment.replace(microsecond=0)
@@ -190,11 +183,8 @@ class Client:
         if status in (408, 429) or status >= 500:
             return RetriableError(message, status, _told_to_wait(response.headers))
         if status == 401 or TOKEN_PATH in what:
-            return UnauthorizedError(message, status)
-        if status == 403:
-            message += (". The account's plan or the user's permissions do not include it: change "
-                        "them, or deselect the stream in the catalog")
-        return ApiError(message, status)
+            return UnauthorizedError(message + ADVICE[401], status)
+        return ApiError(message + ADVICE.get(status, ""), status)
 
     def _redact(self, text):
         text = str(text)
@@ -213,29 +203,24 @@ class Pace:
 
     def wait(self):
         """Returns when one more request may be sent, and counts it."""
-        while True:
-            with self._lock:
-                now = time.monotonic()
-                while self._sent and self._sent[0] <= now - MINUTE:
-                    self._sent.popleft()
-                allowed = max(1, int(self.limit * self._share))
-                pause = self._held_until - now
-                if len(self._sent) >= allowed:
-                    pause = max(pause, self._sent[-allowed] + MINUTE - now)
-                if pause <= 0:
-                    self._sent.append(now)
-                    return
-            time.sleep(pause)
+        with self._lock:  # who waits for it would have to wait as long
+            while (pause := self._pause()) > 0:
+                time.sleep(pause)
+            self._sent.append(time.monotonic())
 
     def hold(self, seconds):
         """Nothing is sent for so long: the account's minute is used up."""
-        with self._lock:
-            self._held_until = max(self._held_until, time.monotonic() + seconds)
+        self._held_until = max(self._held_until, time.monotonic() + seconds)
+
+    def _pause(self):
+        now, allowed = time.monotonic(), max(1, int(self.limit * self._share))
+        while self._sent and self._sent[0] <= now - MINUTE:
+            self._sent.popleft()
+        is_full = len(self._sent) >= allowed
+        return max(self._held_until, self._sent[-allowed] + MINUTE if is_full else 0) - now
 
     def __str__(self):
-        with self._lock:
-            used = sum(sent > time.monotonic() - MINUTE for sent in self._sent)
-            return f"{used} of {int(self.limit * self._share)}"
+        return f"{len(self._sent)} of {int(self.limit * self._share)}"
 
 
 def ahead(items, depth, weight=lambda item: 1):
@@ -281,31 +266,24 @@ def _pauses(tries, seconds):
 
 def _told_to_wait(headers):
     for name in ("X-RateLimit-Retry-After", "Retry-After"):
-        try:
-            # A date, which HTTP allows too, is not a number: then the pause is our own.
-            seconds = float(headers[name])
-        except (KeyError, ValueError):
-            continue
-        if 0 <= seconds <= 3600:
-            return seconds
+        # A date, which HTTP allows too, is not a number: then the pause is our own.
+        with contextlib.suppress(KeyError, ValueError):
+            if 0 <= float(headers[name]) <= 3600:
+                return float(headers[name])
     return None
 
 
 def _words(response):
     """What the API says of an error, and how its support can find it."""
-    try:
+    said, reference = [], response.headers.get("Correlation-Id")
+    # In another shape it has nothing to say.
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
         body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        body = {}
-    said = [body.get(key) for key in ("message", "error", "error_description")]
-    # In another shape the details are left out.
-    with contextlib.suppress(AttributeError, KeyError, TypeError):
+        reference = body.get("logRef") or reference
+        said.extend(body.get(key) for key in ("message", "error", "error_description"))
         said.extend(f"{detail.get('path')} {detail.get('message')}"
                     for detail in body["_embedded"]["errors"])
-    reference = body.get("logRef") or response.headers.get("Correlation-Id")
-    words = ": ".join(str(part) for part in said if part) or response.reason or ""
+    words = ": ".join(str(part) for part in said if part) or response.reason
     return (f" ({words})" if words else "") + (f" [reference {reference}]" if reference else "")
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from importlib import metadata
 from typing import Optional
 
-from tap_helpscout.transform import moment_or_none, parse_moment
+from tap_helpscout.transform import parse_moment
 
 # Tokens go there: unencrypted to this machine only.
 URL = re.compile(r"(https://[\w.-]+|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d+)?(/[^\s?#]*)?")
@@ -71,8 +71,6 @@ class Config:
     lookback_seconds: int = _setting(_number(0, 31536000, int), 600)
     api_url: str = _setting(_url, "https://api.helpscout.net")
     access_token: Optional[str] = _setting(_text, None)
-    access_token_expires_at: Optional[datetime] = _setting(moment_or_none, None)
-    access_token_client_id: Optional[str] = _setting(_text, None)
 
 
 def read_json(path, what):

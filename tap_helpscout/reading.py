@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
-from types import SimpleNamespace
 from typing import Optional
 from urllib.parse import parse_qsl, urlsplit
 
@@ -109,13 +108,12 @@ def windows(client, stream, context, reach, embedding=None):
     # One less in line than are on their way, for the first of these is awaited.
     pages = ahead(_window_pages(client, fetch, reach), max(client.depth - 1, 0))
     for (window, expected), group in itertools.groupby(pages, key=itemgetter(0)):
-        first_round = (future.result() for _, future in group)
-        yield from _rows_of(client, stream, partial(fetch, window), first_round)
+        yield from _rows_of(client, stream, partial(fetch, window), (page() for _, page in group))
         yield Checkpoint(*window, expected)
 
 
 def _window_pages(client, fetch, reach):
-    """((window, rows expected in all), future of a page) for each page of each window.
+    """((window, rows expected in all), page to call for) for each page of each window.
 
     A window's first page tells whether it is too large; if not, the next window's is asked for
     before this one's other pages, which it need not await.
@@ -123,15 +121,15 @@ def _window_pages(client, fetch, reach):
     expected, window = None, (reach.low, reach.high)
     probe = client.submit(fetch, window)
     while window:
-        page, asked = probe.result(), window
+        page, asked = probe(), window
         expected = page.total if expected is None else expected
         is_taken = reach.takes(asked, page)
         window = reach.window() if reach.low < reach.high else None
         if window:
             probe = client.submit(fetch, window)
         if is_taken:
-            for future in _page_futures(client, partial(fetch, asked), page):
-                yield (asked, expected), future
+            for coming in _pages_coming(client, partial(fetch, asked), page):
+                yield (asked, expected), coming
 
 
 def children(client, stream, context, parent, embedding):
@@ -150,7 +148,7 @@ def children(client, stream, context, parent, embedding):
 
 
 def _compared(client, stream, fetch, first, embedding, parent):
-    page, embedded, ids = first.result(), embedding.rows(parent), set()
+    page, embedded, ids = first(), embedding.rows(parent), set()
     if embedding.is_proven and page.total == len(embedded):
         yield from embedded  # all of them, then: nothing was cut off
         return
@@ -262,13 +260,13 @@ def _rows_of(client, stream, fetch, pages=None):
 
 
 def _pages(client, fetch, first=None):
-    page = first.result() if first else fetch()
-    for future in ahead(_page_futures(client, fetch, page), client.depth):
-        yield future.result()
+    for page in ahead(_pages_coming(client, fetch, (first or fetch)()), client.depth):
+        yield page()
 
 
-def _page_futures(client, fetch, page):
-    """Futures of a list's pages: by number where the first says how many, else link by link."""
+def _pages_coming(client, fetch, page):
+    """What to call for each of a list's pages, asked for already: by number where the first says
+    how many there are, else link by link."""
     yield _done(page)
     if page.pages:
         for number in range(2, page.pages + 1):
@@ -282,7 +280,7 @@ def _page_futures(client, fetch, page):
 
 
 def _done(page):
-    return SimpleNamespace(result=lambda: page)
+    return lambda: page
 
 
 def _fetch(client, stream, context, extra=None, embedding=None):
