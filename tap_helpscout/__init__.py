@@ -30,7 +30,7 @@ class Ending:
 
     def __init__(self):
         self._lock, self._signal = threading.Lock(), None
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
             signal.signal(signum, self._ask)
 
     def __enter__(self):
@@ -40,7 +40,8 @@ class Ending:
 
     def __exit__(self, *_):
         self._lock.release()
-        self._end_if_free()
+        if self._signal:
+            self._ask(self._signal, None)
 
     def exit(self, code):
         """Ends the process itself: requests that are still on their way, which nobody waits for
@@ -49,17 +50,12 @@ class Ending:
         os._exit(code)
 
     def _ask(self, signum, _):
-        if not self._signal:
-            self._signal = signum
-            signal.signal(signal.SIGALRM, self._end)
-            signal.alarm(GRACE)
-            self._end_if_free()
-
-    def _end_if_free(self):
-        if self._signal and not self._lock.locked():
+        self._signal = self._signal or signum
+        signal.alarm(signal.alarm(0) or GRACE)  # what is left of it, the second time
+        if signum == signal.SIGALRM or not self._lock.locked():
             self._end()
 
-    def _end(self, *_):
+    def _end(self):
         # Not through the logger, which this may have interrupted, nor where nobody reads it.
         with contextlib.suppress(OSError, ValueError):
             if ready([], [2], [], 0)[1]:
@@ -81,9 +77,8 @@ def parse_args():
                     "Singer messages on stdout, a log on stderr.")
     parser.add_argument("-c", "--config", metavar="FILE", help="credentials and settings, JSON")
     parser.add_argument("-s", "--state", metavar="FILE", help="the last state written, JSON")
-    parser.add_argument("--catalog", metavar="FILE", help="which streams and fields to read, JSON; "
-                        "all without it")
-    parser.add_argument("-p", "--properties", metavar="FILE", help="old name of --catalog")
+    parser.add_argument("--catalog", "-p", "--properties", metavar="FILE", help="which streams and "
+                        "fields to read, JSON; all without it (-p, --properties: its old name)")
     parser.add_argument("-d", "--discover", action="store_true",
                         help="write the catalog to stdout and end; needs no config")
     parser.add_argument("--dev", action="store_true",
@@ -99,13 +94,12 @@ def parse_args():
 def sync(args, ending):
     """Reads what is selected; the exit code."""
     config = config_file.load(args.config, args.dev)
-    source = args.catalog or args.properties
-    catalog = config_file.read_json(source, "catalog") if source else discover()
-    selected = select(catalog, source)
+    catalog = config_file.read_json(args.catalog, "catalog") if args.catalog else discover()
+    selected = select(catalog, args.catalog)
     bookmarks = Bookmarks(config_file.read_json(args.state, "state") if args.state else {},
                           args.state)
     if not selected:
-        LOGGER.warning("nothing is selected in %s: nothing to do", source)
+        LOGGER.warning("nothing is selected in %s: nothing to do", args.catalog)
         return 0
 
     def write(message):

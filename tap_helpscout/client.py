@@ -39,17 +39,17 @@ MINUTE = 60.25  # a little more than the API's own, for what the network adds
 
 
 ADVICE = {
-    401: ". Check client_id and client_secret against My Apps in Help Scout, that the user who made "
-         "the app is active and may use the API, and that the refresh_token, where the config has "
-         "one, is the latest: it dies when it is used, and then only authorizing the app again "
-         "helps",
+    401: ". Check client_id and client_secret against My Apps in Help Scout, that the user who "
+         "made the app is active and may use the API, and that the refresh_token, where the config "
+         "has one, is the latest: it dies when it is used, and then only authorizing the app "
+         "again helps",
     403: ". The account's plan or the user's permissions do not include it: change them, or "
          "deselect the stream in the catalog"}
 
 
 class HelpScoutError(Exception):
-    """What is wrong between the tap and Help Scout, and what to do; `status` is the answer's, `wait`
-    how many seconds it says to wait, None where it does not say."""
+    """What is wrong between the tap and Help Scout, and what to do; `status` is the answer's,
+    `wait` how many seconds it says to wait, None where it does not say."""
 
     def __init__(self, message, status=None, wait=None):
         super().__init__(message)

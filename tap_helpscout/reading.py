@@ -22,7 +22,6 @@ WINDOW_PAGES = 20  # at most, so that a checkpoint comes often and no page is de
 AIM = 0.8  # of a window: a guess that is a little off is then not refused
 GROWTH = 8  # from one window to the next, at most
 NARROWEST = 3  # seconds: any one second with its neighbours, whatever is in it
-TRUST, COMPARE, LIST = "trust", "compare", "list"  # what to do about embedded rows
 ALONE = 1000  # the weight of a listing that all others wait for
 ROUNDS = 100  # how often a list that will not hold still is read
 IDLE_ROUNDS = 5  # of these, how many in a row may bring nothing new
@@ -135,22 +134,18 @@ def _window_pages(client, fetch, reach):
 def children(client, stream, context, parent, embedding):
     """(rows, weight): the children of a parent's row, on their way already, and how much of the
     client they keep busy: 1 is a request, more than any depth means to wait for it."""
-    verdict = embedding.verdict(parent) if embedding else LIST
-    if verdict == TRUST:
-        rows = embedding.rows(parent)
+    rows = embedding.rows(parent)
+    if embedding.trusts(rows):
         return rows, 0.05 * len(rows)  # little work, but memory all the same
     fetch = partial(_fetch, client, stream, context)
-    first = client.submit(fetch)
-    if verdict == LIST:
-        return _rows_of(client, stream, fetch, _pages(client, fetch, first)), 1
-    return (_compared(client, stream, fetch, first, embedding, parent),
-            ALONE if embedding.may_prove(parent) else 1)
+    return (_listed_below(client, stream, fetch, client.submit(fetch), embedding, parent),
+            ALONE if embedding.may_prove(rows) else 1)
 
 
-def _compared(client, stream, fetch, first, embedding, parent):
+def _listed_below(client, stream, fetch, first, embedding, parent):
     page, embedded, ids = first(), embedding.rows(parent), set()
-    if embedding.is_proven and page.total == len(embedded):
-        yield from embedded  # all of them, then: nothing was cut off
+    if embedding.trusts(embedded, page.total):
+        yield from embedded
         return
     for row in _rows_of(client, stream, fetch, _pages(client, fetch, _done(page))):
         ids.add(row.get("id"))
@@ -166,8 +161,8 @@ class Embedding:
     """
 
     def __init__(self, embed):
-        self.name, self._embed = embed.name, embed
-        self.is_proven, self._is_off, self._has_worked = False, False, False
+        self.name, self._embed = embed and embed.name, embed
+        self._is_proven, self._is_off, self._has_worked = False, not embed, False
         self._failures, self._longest = 0, 0
 
     def fetch(self, get):
@@ -186,36 +181,36 @@ class Embedding:
 
     def see(self, parents):
         """Takes note of what is embedded in the rows of a page, before any of it is used."""
-        for parent in parents:
-            rows = self.rows(parent)
-            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                rows = parent["_embedded"][self.name] = []
-            self._longest = max(self._longest, len(rows))
+        self._longest = max([self._longest, *(len(self.rows(parent)) for parent in parents)])
 
     def rows(self, parent):
-        """What was embedded."""
+        """What was embedded, none if it cannot be all."""
         embedded = parent.get("_embedded")
-        return embedded.get(self.name, []) if isinstance(embedded, dict) else []
+        if self._is_off or not isinstance(embedded, dict):
+            return []
+        rows = embedded.get(self.name)
+        is_whole = isinstance(rows, list) and all(
+            isinstance(row, dict) for row in rows) and self._embed.is_whole(parent, rows)
+        return rows if is_whole else []
 
-    def verdict(self, parent):
-        """What to do about the children of a parent."""
-        rows = self.rows(parent)
-        if self._is_off or not self._embed.is_whole(parent, rows):
-            return LIST
-        return TRUST if self.is_proven and len(rows) < self._longest else COMPARE
+    def trusts(self, rows, total=None):
+        """Whether embedded rows are used; `total` is how many a listing counts."""
+        return self._is_proven and 0 < len(rows) and (
+            len(rows) < self._longest or len(rows) == total)
 
-    def may_prove(self, parent):
-        """Whether its listing would decide, for all that follow, if the embed is believed."""
-        return not (self.is_proven or self._is_off) and self._embed.is_telling(self.rows(parent))
+    def may_prove(self, rows):
+        """Whether their listing would decide, for all that follow, if the embed is believed."""
+        return not self._is_proven and bool(rows) and self._embed.is_telling(rows)
 
     def learn(self, parent, listed_ids):
         """Compares what a parent's listing brought with what was embedded."""
-        embedded_ids = {row.get("id") for row in self.rows(parent)}
-        if embedded_ids != listed_ids:
+        rows = self.rows(parent)
+        embedded_ids = {row.get("id") for row in rows}
+        if rows and embedded_ids != listed_ids:
             self._turn_off(f"{len(embedded_ids)} came with parent {parent['id']}, "
                            f"{len(listed_ids)} are listed")
-        elif self.may_prove(parent):
-            self.is_proven = True
+        elif self.may_prove(rows):
+            self._is_proven = True
             LOGGER.info("embedded %s match a listing: from here on they are used", self.name)
 
     def _turn_off(self, why):

@@ -27,12 +27,12 @@ class Bookmarks:
     """
 
     def __init__(self, state, source):
-        self._state, self._dates = state, state.get("bookmarks") or {}
         self.currently_syncing = state.get("currently_syncing")
         try:
             if state.keys() - {"currently_syncing"} and "bookmarks" not in state:
                 raise ValueError("it has no bookmarks")
-            self._dates = dict(self._dates)
+            self._dates = dict(state.get("bookmarks") or {})
+            self._state = {**state, "bookmarks": self._dates}
             for name in self._dates.keys() & STREAMS.keys():
                 self.get(name)
         except (TypeError, ValueError) as error:
@@ -54,10 +54,9 @@ class Bookmarks:
 
     def message(self):
         """The state as a Singer message."""
-        state = {**self._state, "bookmarks": dict(self._dates)}
-        state.pop("currently_syncing", None)
-        if self.currently_syncing:
-            state["currently_syncing"] = self.currently_syncing
+        state = {**self._state, "currently_syncing": self.currently_syncing}
+        if not self.currently_syncing:
+            del state["currently_syncing"]
         return singer.StateMessage(state)
 
 
@@ -69,7 +68,7 @@ class Node:
         self.name = stream.tap_stream_id
         self.start = None
         self.is_active = schema is not None
-        self.embedding = stream.embed and reading.Embedding(stream.embed)
+        self.embedding = reading.Embedding(stream.embed)
         self.counter = metrics.record_counter(self.name)
         self.read, self.written, self.gone, self.error = 0, 0, 0, None
         self.began, self.silent_until = time.monotonic(), 0
@@ -128,12 +127,13 @@ class Sync:
         self._client, self._config, self._bookmarks, self._write = client, config, bookmarks, write
         self._roots = [node for node in (
             _plan(stream, selected) for stream in STREAMS.values() if not stream.parent) if node]
+        self._nodes = [node for root in self._roots for node in root.tree()]
         self._end = None
 
     def run(self):
         """Reads all that is selected; returns the nodes of streams that failed."""
         self._end = self._client.now()
-        for node in self._nodes():
+        for node in self._nodes:
             node.start = self._start_of(node.stream)
             if node.start and node.start > self._end:
                 LOGGER.warning("%s: nothing is read before %s, its bookmark or the start_date: the "
@@ -152,15 +152,15 @@ class Sync:
         self._write_state()
         return self._summary()
 
-    def _nodes(self):
-        return [node for root in self._roots for node in root.tree()]
-
     def _start_of(self, stream):
         bookmark = self._bookmarks.get(stream.tap_stream_id) if stream.has_bookmark else None
         if bookmark:
-            return bookmark - timedelta(seconds=self._config.lookback_seconds)
-        return self._config.start_date if stream.is_windowed or (
-            stream.parent and STREAMS[stream.parent].is_windowed) else None
+            start = bookmark - timedelta(seconds=self._config.lookback_seconds)
+        elif stream.is_windowed or stream.parent and STREAMS[stream.parent].is_windowed:
+            start = self._config.start_date
+        else:
+            return None
+        return start.replace(microsecond=0)
 
     def _read(self, root):
         context = {"start": format_moment(self._config.start_date),
@@ -170,15 +170,15 @@ class Sync:
             return
         # Streams of one tree may stand at different bookmarks: each is read from its own.
         selected = [node for node in root.tree() if node.schema]
-        starts = sorted({node.start.replace(microsecond=0) for node in selected})
+        starts = sorted({node.start for node in selected})
         settled = self._end - timedelta(seconds=self._config.lookback_seconds)
         for low, high in zip(starts, [*starts[1:], self._end]):
             high = min(high, self._end)
             for node in selected:
-                node.is_active = not node.error and node.start < low + timedelta(seconds=1)
+                node.is_active = not node.error and node.start <= low
             if low < high and root.is_read():
                 embedding = next((node.embedding for node in root.children
-                                  if node.embedding and node.is_read()), None)
+                                  if node.stream.embed and node.is_read()), None)
                 LOGGER.info("%s: reading what changed from %s to %s", root.name,
                             format_moment(low), format_moment(high))
                 root.read, root.began, root.silent_until = 0, time.monotonic(), 0
@@ -189,7 +189,7 @@ class Sync:
     def _walk(self, node, items, context):
         """The one recursion: writes each row, then its children's rows; at a Checkpoint all rows
         before it are out."""
-        coming = ((item, self._below(node, item, context)) for item in items)
+        coming = ((item, list(self._below(node, item, context))) for item in items)
         try:
             for item, lists in ahead(coming, 2 * self._client.depth, _weight):
                 if isinstance(item, reading.Checkpoint):
@@ -215,14 +215,12 @@ class Sync:
         """(child, context, rows, weight) for each list below a row, asked for already."""
         # Below a row without an id there is nothing to ask for; its own stream warns of it.
         if isinstance(item, reading.Checkpoint) or item.get("id") is None:
-            return []
-        found = []
+            return
         for child in node.children:
             if child.is_read():
                 own = {**context, child.stream.parent_keys[-1]: item["id"]}
-                found.append((child, own, *reading.children(
-                    self._client, child.stream, own, item, child.embedding)))
-        return found
+                yield (child, own, *reading.children(
+                    self._client, child.stream, own, item, child.embedding))
 
     def _write_row(self, node, row, context):
         record = node.record(row, context)
@@ -269,17 +267,13 @@ class Sync:
             self._client.pace)
 
     def _summary(self):
-        failed = []
-        for node in self._nodes():
-            if not node.schema:
-                continue
+        selected = [node for node in self._nodes if node.schema]
+        for node in selected:
             node.counter.__exit__(None, None, None)
             LOGGER.info("%s: %d rows%s%s", node.name, node.written,
                         f", {node.gone} parents gone meanwhile" if node.gone else "",
                         ", incomplete" if node.error else "")
-            if node.error:
-                failed.append(node)
-        return failed
+        return [node for node in selected if node.error]
 
 
 def _plan(stream, selected):
