@@ -20,7 +20,7 @@ LOGGER = singer.get_logger()
 
 WINDOW_PAGES = 20  # at most, so that a checkpoint comes often and no page is deep
 AIM = 0.8  # of a window: a guess that is a little off is then not refused
-GROWTH = 8  # from one window to the next, at most
+MOST = 0.55  # of what cannot fit, or that would be asked for again and again
 NARROWEST = 3  # seconds: any one second with its neighbours, whatever is in it
 ALONE = 1000  # the weight of a listing that all others wait for
 ROUNDS = 100  # how often a list that will not hold still is read
@@ -52,7 +52,7 @@ def listed(client, stream, context, end):
 
 
 class Reach:
-    """What to read of a list in windows, from `low` to `high`; it learns from each first page.
+    """What to read of a list in windows, from `low` to `high`; it learns from each answer.
 
     In a closed window rows can only leave, being edited again. Only since `settled`, as late as
     the search index may lag, can they still come: a window of several pages that began before
@@ -60,25 +60,22 @@ class Reach:
     """
 
     def __init__(self, low, settled, high):
-        self.low, self.settled, self.high = low, settled, high
-        self._known = []  # [end, rows from low to end], the nearest end last
-        self._seconds_per_row = None  # in the window read last
-        self._page_size = 1
+        self.low, self._settled, self.high = low, settled, high
+        self._known = []  # [end, pages from low to end] of what was too large, the nearest end last
+        self._seconds_per_page = None  # in what was asked for last
 
-    def takes(self, window, page):
-        """Whether a window is to be read, going by its first page; if so, the next begins
-        where it ends."""
-        (low, high), pages, rows = window, page.pages or 1, page.total or 0
-        seconds, self._seconds_per_row = (high - low).total_seconds(), None
-        if pages > 1:  # else the page may not be full
-            self._page_size = max(len(page.rows), 1)
-            rows = max(rows, (pages - 1) * self._page_size + 1)
-        if pages > WINDOW_PAGES and seconds > NARROWEST or pages > 1 and low < self.settled < high:
-            self._known.append([high, rows])
+    def takes(self, window, pages):
+        """Whether a window is to be read, going by the number of its pages; if so, the next
+        begins where it ends."""
+        low, high = window
+        seconds = (high - low).total_seconds()
+        self._seconds_per_page = seconds / pages
+        if (pages > WINDOW_PAGES and seconds > NARROWEST
+                or pages > 1 and low < self._settled < high):
+            self._known.append([high, pages])
             return False
-        self._known = [[end, left - rows] for end, left in self._known if end > high]
-        # As if there had been a few in an empty one, or the next would be endless.
-        self._seconds_per_row = seconds / max(rows, WINDOW_PAGES * self._page_size / GROWTH)
+        # A last page is half full, as a rule.
+        self._known = [[end, left - pages + 0.5] for end, left in self._known if end > high]
         self.low = high
         return True
 
@@ -86,15 +83,12 @@ class Reach:
         """The next one, in whole seconds: all that is left before the nearest known end if that
         fits, else as much as would, if rows came as they did last."""
         end, left = self._known[-1]
-        most, seconds = WINDOW_PAGES * self._page_size, (end - self.low).total_seconds()
-        if left > most:
-            evenly = seconds / left
-            likely = AIM * most * (self._seconds_per_row or evenly)
-            # Half at most, or what cannot fit would be asked for again and again.
-            likely = min(likely, max(AIM * most * evenly, seconds / 2))
-            seconds = min(max(likely, NARROWEST), seconds)
+        seconds = (end - self.low).total_seconds()
+        if left > WINDOW_PAGES and seconds > NARROWEST:
+            likely = max(AIM * WINDOW_PAGES * self._seconds_per_page, NARROWEST)
+            seconds = min(likely, MOST * seconds)
         end = self.low + timedelta(seconds=int(seconds))
-        return self.low, self.settled if self.low < self.settled < end else end
+        return self.low, self._settled if self.low < self._settled < end else end
 
 
 def windows(client, stream, context, reach, embedding=None):
@@ -122,7 +116,7 @@ def _window_pages(client, fetch, reach):
     while window:
         page, asked = probe(), window
         expected = page.total if expected is None else expected
-        is_taken = reach.takes(asked, page)
+        is_taken = reach.takes(asked, page.pages or 1)
         window = reach.window() if reach.low < reach.high else None
         if window:
             probe = client.submit(fetch, window)
