@@ -72,7 +72,7 @@ class Node:
         self.counter = metrics.record_counter(self.name)
         self.read, self.written, self.gone, self.error = 0, 0, 0, None
         self.began, self.silent_until = time.monotonic(), 0
-        self._warned = set()
+        self._known, self._warned = load_schema(self.name), set()
         self._embeds = {stream.embed.name for stream in STREAMS.values()
                         if stream.embed and stream.parent == self.name}
 
@@ -99,25 +99,14 @@ class Node:
             row = {**row, "_embedded": {name: rows for name, rows in embedded.items()
                                         if name not in self._embeds}}
         parent_keys = {key: context[key] for key in self.stream.parent_keys}
-        return project(to_record(self.stream, row, parent_keys), self.schema, self._warn)
+        return project(to_record(self.stream, row, parent_keys), self.schema, self._known,
+                       self._warn)
 
     def _warn(self, path):
         if path not in self._warned:
             self._warned.add(path)
-            if _is_unknown(load_schema(self.name), path):
-                LOGGER.warning("%s: the API sends %s, which the schema lacks: it is left out",
-                               self.name, ".".join(path))
-
-
-def _is_unknown(schema, path):
-    """Whether a schema lacks a path; a field that was only deselected is known."""
-    for name in path:
-        while "items" in schema:
-            schema = schema["items"]
-        schema = schema.get("properties", {}).get(name)
-        if schema is None:
-            return True
-    return False
+            LOGGER.warning("%s: the API sends %s, which the schema lacks: it is left out",
+                           self.name, ".".join(path))
 
 
 class Sync:

@@ -71,23 +71,24 @@ def to_record(stream, row, parent_keys):
     return {**parent_keys, **stream.reshape(to_snake_case(row))}
 
 
-def project(value, schema, unknown, path=()):
-    """What of a record its schema lists; calls `unknown` with the path of each other field."""
+def project(value, schema, known, unknown, path=()):
+    """What of a record its schema lists; calls `unknown` with the path of each other field, unless
+    the schema `known`, from which this one was selected, has it."""
     if "anyOf" in schema:  # how the catalogs of published versions say that a list may be null
         kind = "items" if isinstance(value, list) else "properties"
         schema = next((choice for choice in schema["anyOf"] if kind in choice), schema)
     if isinstance(value, dict) and "properties" in schema:
-        properties, result = schema["properties"], {}
+        properties, known, result = schema["properties"], known.get("properties", {}), {}
         for name, inner in value.items():
-            if name not in properties:
+            if name in properties:
+                result[name] = inner if not isinstance(inner, (dict, list)) else project(
+                    inner, properties[name], known.get(name, {}), unknown, path + (name,))
+            elif name not in known:
                 unknown(path + (name,))
-            elif isinstance(inner, (dict, list)):
-                result[name] = project(inner, properties[name], unknown, path + (name,))
-            else:
-                result[name] = inner
         return result
     if isinstance(value, list) and "items" in schema:
-        return [project(item, schema["items"], unknown, path) for item in value]
+        known = known.get("items", {})
+        return [project(item, schema["items"], known, unknown, path) for item in value]
     return value
 
 

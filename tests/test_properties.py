@@ -110,8 +110,11 @@ def schemas_of(value):
     lambda value: st.tuples(st.just(value), schemas_of(value))))
 def test_a_record_keeps_what_its_schema_lists_and_tells_of_all_else(pair):
     value, schema = pair
-    before, told = copy.deepcopy(pair), []
-    result = project(value, schema, told.append)
+    before, told, deselected = copy.deepcopy(pair), [], []
+    result = project(value, schema, {}, told.append)
+    assert result == project(value, schema, {"properties": dict.fromkeys(value, {})},
+                             deselected.append)
+    assert all(len(path) > 1 for path in deselected)
     assert (value, schema) == before
     assert list(result) == [name for name in value if name in schema["properties"]]
     assert [path[0] for path in told if len(path) == 1] == [
