@@ -4,11 +4,10 @@ Readers yield rows, and after each stretch of a list that is complete a Checkpoi
 """
 
 import itertools
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
-from typing import Optional
+from typing import NamedTuple, Optional
 from urllib.parse import parse_qsl, urlsplit
 
 import singer
@@ -27,8 +26,7 @@ ROUNDS = 100  # how often a list that will not hold still is read
 IDLE_ROUNDS = 5  # of these, how many in a row may bring nothing new
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """The rows of one answer; how many rows and pages the list has, None if it does not say."""
     rows: list
     pages: Optional[int]
@@ -36,8 +34,7 @@ class Page:
     next: Optional[dict]
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """All rows from `low` up to `high` have been yielded; `expected` is the number of rows that
     the whole range held when it was first asked for. None where a list has no windows."""
     low: Optional[datetime]
@@ -292,8 +289,7 @@ def _page(stream, body, number=None):
     if stream.rows is None:
         rows = body if isinstance(body, list) else [body]
         return Page(rows, 1, len(rows), None)
-    if not isinstance(body, dict):
-        raise ApiError(f"GET {stream.path} answered with something that is not a list")
+    body = body if isinstance(body, dict) else {}
     meta = body.get("page")
     if not isinstance(meta, dict):  # reports say it in the answer itself
         meta = {"totalPages": body.get("pages"), "totalElements": body.get("count")}

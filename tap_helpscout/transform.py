@@ -113,13 +113,11 @@ def latest(name, *fields):
     """Adds `name`, the latest of these fields (`a.b`: b in a) as it is spelt there, never null."""
     paths = [field.split(".") for field in fields]
 
-    def dates(record):
-        for path in paths:
-            value = record
-            for key in path:
-                value = value.get(key) if isinstance(value, dict) else None
-            moment = moment_or_none(value)
-            if moment:
-                yield moment, value
+    def inner(value, key):
+        return value.get(key) if isinstance(value, dict) else None
 
-    return lambda record: {**record, name: max(dates(record), default=(None, EPOCH))[1]}
+    def reshape(record):
+        dates = filter(moment_or_none, (functools.reduce(inner, path, record) for path in paths))
+        return {**record, name: max(dates, key=parse_moment, default=EPOCH)}
+
+    return reshape
