@@ -50,8 +50,9 @@ class Ending:
         os._exit(code)
 
     def _ask(self, signum, _):
-        self._signal = self._signal or signum
-        signal.alarm(signal.alarm(0) or GRACE)  # what is left of it, the second time
+        if not self._signal:
+            self._signal = signum
+            signal.alarm(GRACE)
         if signum == signal.SIGALRM or not self._lock.locked():
             self._end()
 

@@ -29,9 +29,12 @@ class Auth(AuthBase):
         self._path, self._config, self._dev, self._exchange = path, config, dev, exchange
         self._unbroken = unbroken
         self._lock = threading.Lock()
-        self._token, self._expires_at = config.access_token if dev else None, None
-        self._refused = None
+        self._token = self._expires_at = self._refused = None
         self.secrets = {config.client_secret, config.refresh_token, config.access_token} - {None}
+        if dev:
+            self._token = config.access_token
+        else:
+            self._take(vars(config))
 
     def __call__(self, request):
         request.headers["Authorization"] = f"Bearer {self.live_token()}"
@@ -71,7 +74,7 @@ class Auth(AuthBase):
             self._keep(document, self._exchange(grant))
 
     def _reread(self):
-        # This run, the one before or another has written the latest tokens there.
+        # Another run may have written new tokens since this one started.
         try:
             return config_file.read_json(self._path, "config")
         except ConfigError:

@@ -151,7 +151,8 @@ class Client:
             try:
                 response = self._session.send(request, timeout=self._config.request_timeout,
                                               allow_redirects=False, **settings)
-            except OSError as error:  # requests' own errors, and a CA bundle that cannot be read
+            # requests' own errors, a CA bundle that cannot be read, a host that cannot be
+            except (OSError, ValueError) as error:
                 lasts = not isinstance(error, requests.RequestException) or isinstance(
                     error, LASTING) or isinstance(_root(error), ssl.SSLCertVerificationError)
                 raise (ApiError if lasts else RetriableError)(

@@ -11,11 +11,13 @@ from datetime import datetime
 from functools import partial
 from importlib import metadata
 from typing import Optional
+from urllib.parse import urlsplit
 
 from tap_helpscout.transform import parse_moment
 
 # Tokens go there: unencrypted to this machine only.
-URL = re.compile(r"(https://[\w.-]+|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d+)?(/[^\s?#]*)?")
+URL = re.compile(r"(https://([\w-]+(\.[\w-]+)*|\[[\da-f:]+\])"
+                 r"|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d+)?(/[^\s?#]*)?", re.IGNORECASE)
 
 
 class ConfigError(Exception):
@@ -46,7 +48,7 @@ def _number(low, high, kind=float):
 
 def _url(value):
     url = _text(value).rstrip("/")
-    if not URL.fullmatch(url):
+    if not URL.fullmatch(url) or urlsplit(url).port == 0:  # out of range is a ValueError
         raise ValueError("must be an https:// URL")
     return url
 
@@ -71,6 +73,8 @@ class Config:
     lookback_seconds: int = _setting(_number(0, 31536000, int), 600)
     api_url: str = _setting(_url, "https://api.helpscout.net")
     access_token: Optional[str] = _setting(_text, None)
+    access_token_expires_at: Optional[str] = _setting(str, None)
+    access_token_client_id: Optional[str] = _setting(str, None)
 
 
 def read_json(path, what):

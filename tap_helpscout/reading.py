@@ -135,8 +135,8 @@ def children(client, stream, context, parent, embedding):
 
 def _listed_below(client, stream, fetch, first, embedding, parent):
     page, embedded, ids = first(), embedding.rows(parent), set()
-    if embedding.trusts(embedded, page.total):
-        yield from embedded
+    if embedding.is_proven and page.total == len(embedded):
+        yield from embedded  # all of them, then: nothing was cut off
         return
     for row in _rows_of(client, stream, fetch, _pages(client, fetch, _done(page))):
         ids.add(row.get("id"))
@@ -153,7 +153,7 @@ class Embedding:
 
     def __init__(self, embed):
         self.name, self._embed = embed and embed.name, embed
-        self._is_proven, self._is_off, self._has_worked = False, not embed, False
+        self.is_proven, self._is_off, self._has_worked = False, not embed, False
         self._failures, self._longest = 0, 0
 
     def fetch(self, get):
@@ -172,26 +172,20 @@ class Embedding:
 
     def see(self, parents):
         """Takes note of what is embedded in the rows of a page, before any of it is used."""
-        self._longest = max([self._longest, *(len(self.rows(parent)) for parent in parents)])
+        self._longest = max([self._longest, *(len(self._sent(parent)) for parent in parents)])
 
     def rows(self, parent):
         """What was embedded, none if it cannot be all."""
-        embedded = parent.get("_embedded")
-        if self._is_off or not isinstance(embedded, dict):
-            return []
-        rows = embedded.get(self.name)
-        is_whole = isinstance(rows, list) and all(
-            isinstance(row, dict) for row in rows) and self._embed.is_whole(parent, rows)
-        return rows if is_whole else []
+        rows = self._sent(parent)
+        return rows if not self._is_off and self._embed.is_whole(parent, rows) else []
 
-    def trusts(self, rows, total=None):
-        """Whether embedded rows are used; `total` is how many a listing counts."""
-        return self._is_proven and 0 < len(rows) and (
-            len(rows) < self._longest or len(rows) == total)
+    def trusts(self, rows):
+        """Whether embedded rows are used without a listing."""
+        return self.is_proven and 0 < len(rows) < self._longest
 
     def may_prove(self, rows):
         """Whether their listing would decide, for all that follow, if the embed is believed."""
-        return not self._is_proven and bool(rows) and self._embed.is_telling(rows)
+        return not self.is_proven and bool(rows) and self._embed.is_telling(rows)
 
     def learn(self, parent, listed_ids):
         """Compares what a parent's listing brought with what was embedded."""
@@ -201,8 +195,14 @@ class Embedding:
             self._turn_off(f"{len(embedded_ids)} came with parent {parent['id']}, "
                            f"{len(listed_ids)} are listed")
         elif self.may_prove(rows):
-            self._is_proven = True
+            self.is_proven = True
             LOGGER.info("embedded %s match a listing: from here on they are used", self.name)
+
+    def _sent(self, parent):
+        embedded = parent.get("_embedded")
+        rows = embedded.get(self.name) if isinstance(embedded, dict) else None
+        is_list = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+        return rows if is_list else []
 
     def _turn_off(self, why):
         if not self._is_off:

@@ -30,7 +30,8 @@ WRONG = {
     "retry_seconds": (-1, "long"),
     "api_url": ("http://api.helpscout.example", "https://", "ftp://127.0.0.1", "api.example", 5,
                 "http://localhost.example", "https://a b.example",
-                "https://api.example:lamp", "http://[::1"),
+                "https://api.example:lamp", "http://[::1", "https://api.example:70000",
+                "https://.example", "https://api..example"),
     "access_token": (5,),
 }
 

@@ -222,6 +222,17 @@ def test_a_signal_ends_a_run_that_nobody_reads(tap, signum):
         assert b"Traceback" not in process.stderr.read()
 
 
+def test_signals_that_go_on_put_the_end_off_no_longer(tap):
+    with tap.start() as process:
+        fill(process)
+        began = time.monotonic()
+        while process.poll() is None and time.monotonic() < began + 10:
+            process.terminate()
+            time.sleep(0.2)
+        process.kill()
+    assert process.returncode == 128 + signal.SIGTERM
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_is_only_slow_gets_whole_lines_after_a_signal(tap, fake, unbuffered):
     first = min(fake.conversation_ids, key=fake.modified)

@@ -114,6 +114,18 @@ def test_a_count_that_is_too_low_hides_no_thread(tap, fake, embed):
     assert_complete(tap.good_run(catalog=tap.select(*PAIR)), fake, *PAIR)
 
 
+def test_a_longer_list_shows_that_a_shorter_one_was_not_cut_though_itself_not_believed(tap, fake):
+    """As that of a chat."""
+    by_length = sorted(fake.conversation_ids, key=lambda key: len(fake.threads(key)))
+    times = [fake.modified(key) for key in fake.conversation_ids]
+    fake.set(cut_chats=False)
+    fake.touch(by_length[-1], at=min(times), type="chat")
+    fake.touch(by_length[-2], at=max(times), type="email")
+    run = tap.good_run(catalog=tap.select(*PAIR))
+    assert_complete(run, fake, *PAIR)
+    assert listed(fake)[by_length[-1]] and not listed(fake)[by_length[-2]]
+
+
 def test_an_embed_that_is_cut_only_later_is_found_out_by_the_count(tap, fake):
     fake.before(lambda fake: fake.set(embed="cut_at_ten"), path=LIST, skip=20)
     run = tap.good_run(catalog=tap.select(*PAIR))

@@ -1,6 +1,7 @@
 """The life of the tokens: none is asked for in vain, none is spent whose successor would be lost,
 and none is ever shown."""
 
+import fcntl
 import json
 import os
 import random
@@ -66,6 +67,23 @@ def test_a_live_access_token_is_used_before_any_other_is_asked_for(
     before = tap.config_path.read_bytes()
     tap.good_run()
     assert not fake.token_requests and tap.config_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("is_refreshing", [True, False])
+def test_a_live_access_token_needs_no_lock_and_no_second_look_at_the_config(
+        tap, fake, is_refreshing):
+    """The config may come from a pipe, and another run may be stuck in its renewal."""
+    tap.configure(access_token=fake.new_access_token(), access_token_expires_at=FUTURE,
+                  refresh_token=is_refreshing and fake.new_refresh_token() or None)
+    pipe = tap.folder / "pipe"
+    os.mkfifo(pipe)
+    folder = os.open(tap.folder, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    catalog = tap.select("users")
+    with subprocess.Popen(f"cat {tap.config_path} > {pipe}", shell=True):
+        tap.good_run("--config", str(pipe), catalog=catalog, timeout=10)
+    os.close(folder)
+    assert not fake.token_requests
 
 
 @pytest.mark.parametrize("dead", [
