@@ -118,6 +118,13 @@ def test_api_url_may_end_in_a_slash(tap, fake, change):
     assert len(tap.good_run(catalog=tap.select("users")).records("users")) == 8
 
 
+def test_a_host_that_no_network_can_look_up_ends_the_run_at_once_in_words(tap):
+    tap.configure(api_url=f"https://{'a' * 64}.example", retry_seconds=60)
+    run = tap.run(timeout=20)
+    assert run.code == 1 and not run.messages and "trying again" not in run.log
+    assert "failed: " in run.log and "a.example" in run.log
+
+
 def test_api_url_may_be_unencrypted_on_this_machine_only(tap, fake):
     tap.configure(api_url=fake.url.replace("127.0.0.1", "localhost"))
     tap.good_run(catalog=tap.select("users"))
