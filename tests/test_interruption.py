@@ -233,6 +233,19 @@ def test_signals_that_go_on_put_the_end_off_no_longer(tap):
     assert process.returncode == 128 + signal.SIGTERM
 
 
+def test_a_line_that_was_waited_for_is_the_last_though_none_follows_for_long(tap, fake):
+    """The signal comes within the last row of a page, and the next page takes its time."""
+    tap.configure(concurrency=1)
+    fake.page_sizes = {**fake.page_sizes, "workflows": 2}
+    fake.touch_row("workflows", fake.tables["workflows"][1]["id"], name="Lamp " * 100_000)
+    fake.before(lambda _: time.sleep(8), path="/v2/workflows.*page=2")
+    with tap.start(catalog=tap.select("workflows")) as process:
+        fill(process)
+        process.terminate()
+        time.sleep(1)
+        assert_ends(process, 128 + signal.SIGTERM)
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_is_only_slow_gets_whole_lines_after_a_signal(tap, fake, unbuffered):
     first = min(fake.conversation_ids, key=fake.modified)

@@ -241,6 +241,7 @@ def test_windows_cover_the_range_without_a_gap_and_each_row_is_read(case):
         passed = (at - EPOCH) // timedelta(seconds=1) - (not account.until_inclusive)
         assert {key for key, second in rows.items() if 0 <= second <= passed} <= seen
     assert at == high
+    assert all(low < until <= high for _, until, _ in account.asked)
 
 
 @given(accounts(with_edits=True))
