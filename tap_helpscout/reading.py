@@ -135,7 +135,7 @@ def children(client, stream, context, parent, embedding):
 
 def _listed_below(client, stream, fetch, first, embedding, parent):
     page, embedded, ids = first(), embedding.rows(parent), set()
-    if embedding.is_proven and page.total == len(embedded):
+    if embedding.is_proven and 0 < len(embedded) == page.total:
         yield from embedded  # all of them, then: nothing was cut off
         return
     for row in _rows_of(client, stream, fetch, _pages(client, fetch, _done(page))):

@@ -114,6 +114,17 @@ def test_a_count_that_is_too_low_hides_no_thread(tap, fake, embed):
     assert_complete(tap.good_run(catalog=tap.select(*PAIR)), fake, *PAIR)
 
 
+def test_a_listing_that_counts_nothing_is_read_all_the_same(tap, fake):
+    """Nothing was embedded that could be used, as with a chat: that is no match."""
+    chat = max(chats(fake), key=fake.modified)
+    fake.fault(200, path=f"/{chat}/threads", times=None, body={
+        "_embedded": {"threads": fake.threads(chat)},
+        "page": {"size": 25, "totalElements": 0, "totalPages": 1, "number": 1}})
+    run = tap.good_run(catalog=tap.select(*PAIR))
+    assert USED in run.log
+    assert_complete(run, fake, *PAIR)
+
+
 def test_a_longer_list_shows_that_a_shorter_one_was_not_cut_though_itself_not_believed(tap, fake):
     """As that of a chat."""
     by_length = sorted(fake.conversation_ids, key=lambda key: len(fake.threads(key)))
