@@ -269,8 +269,8 @@ def _told_to_wait(headers):
     for name in ("X-RateLimit-Retry-After", "Retry-After"):
         # A date, which HTTP allows too, is not a number: then the pause is our own.
         with contextlib.suppress(KeyError, ValueError):
-            if 0 <= float(headers[name]) <= 3600:
-                return float(headers[name])
+            if 0 <= (seconds := float(headers[name])) <= 3600:
+                return seconds
     return None
 
 

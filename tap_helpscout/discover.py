@@ -1,5 +1,6 @@
 """The catalog: written from the table of streams and their schemas, read back as a selection."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from tap_helpscout.config import ConfigError
 from tap_helpscout.streams import STREAMS
 
 
+@functools.lru_cache(maxsize=None)
 def load_schema(tap_stream_id):
-    """A stream's JSON schema, as the package ships it."""
+    """A stream's JSON schema, as the package ships it; all share it, and nobody changes it."""
     path = Path(__file__).parent / "schemas" / f"{tap_stream_id}.json"
     return json.loads(path.read_text(encoding="utf-8"))
 

@@ -117,7 +117,8 @@ def latest(name, *fields):
         return value.get(key) if isinstance(value, dict) else None
 
     def reshape(record):
-        dates = filter(moment_or_none, (functools.reduce(inner, path, record) for path in paths))
-        return {**record, name: max(dates, key=parse_moment, default=EPOCH)}
+        values = (functools.reduce(inner, path, record) for path in paths)
+        dates = [(moment, value) for value in values if (moment := moment_or_none(value))]
+        return {**record, name: max(dates, default=(None, EPOCH))[1]}
 
     return reshape
