@@ -1,5 +1,5 @@
 # Two commands do all the set-up: `make demo` shows the tap at work, `make test` is the whole check.
-# Needed: Python 3.9 or later with venv, git, make.
+# Needed: Python 3.10 or later with venv, git, make.
 
 PYTHON ?= python3
 # Waiting is most of what the tests do: more workers than cores.
@@ -15,6 +15,8 @@ CHAOS ?= 60
 test: lint pytest
 
 lint: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
 	$(BIN)/pylint tap_helpscout tests setup.py
 
 pytest: .venv/ready

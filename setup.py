@@ -16,7 +16,7 @@ setup(
         "Operating System :: POSIX",
         "Programming Language :: Python :: 3 :: Only",
     ],
-    python_requires=">=3.9",
+    python_requires=">=3.10",
     packages=find_packages(include=["tap_helpscout"]),
     package_data={"tap_helpscout": ["schemas/*.json"]},
     install_requires=[
@@ -27,6 +27,9 @@ setup(
     ],
     extras_require={
         "dev": [
+            "ruff>=0.14,<0.18",
+            "mypy>=1.18,<3",
+            "types-requests>=2.32,<3",
             "pylint>=3.3,<5",
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",

@@ -60,8 +60,11 @@ class Ending:
         # Not through the logger, which this may have interrupted, nor where nobody reads it.
         with contextlib.suppress(OSError, ValueError):
             if ready([], [2], [], 0)[1]:
-                os.write(2, f"CRITICAL ended by {signal.Signals(self._signal).name}; the next run "
-                         "begins at the last state\n".encode())
+                os.write(
+                    2,
+                    f"CRITICAL ended by {signal.Signals(self._signal).name}; the next run "
+                    "begins at the last state\n".encode(),
+                )
         os._exit(128 + self._signal)
 
 
@@ -74,18 +77,32 @@ class Parser(argparse.ArgumentParser):
 
 def parse_args():
     """The command line, as runners of Singer taps call it."""
-    parser = Parser(prog="tap-helpscout", description="Extracts a Help Scout account: "
-                    "Singer messages on stdout, a log on stderr.")
+    parser = Parser(
+        prog="tap-helpscout",
+        description="Extracts a Help Scout account: Singer messages on stdout, a log on stderr.",
+    )
     parser.add_argument("-c", "--config", metavar="FILE", help="credentials and settings, JSON")
     parser.add_argument("-s", "--state", metavar="FILE", help="the last state written, JSON")
-    parser.add_argument("--catalog", "-p", "--properties", metavar="FILE", help="which streams and "
-                        "fields to read, JSON; all without it (-p, --properties: its old name)")
-    parser.add_argument("-d", "--discover", action="store_true",
-                        help="write the catalog to stdout and end; needs no config")
-    parser.add_argument("--dev", action="store_true",
-                        help="use the config's access_token and never ask for another")
-    parser.add_argument("--version", action="version",
-                        version=f"tap-helpscout {metadata.version('tap-helpscout')}")
+    parser.add_argument(
+        "--catalog",
+        "-p",
+        "--properties",
+        metavar="FILE",
+        help="which streams and "
+        "fields to read, JSON; all without it (-p, --properties: its old name)",
+    )
+    parser.add_argument(
+        "-d",
+        "--discover",
+        action="store_true",
+        help="write the catalog to stdout and end; needs no config",
+    )
+    parser.add_argument(
+        "--dev", action="store_true", help="use the config's access_token and never ask for another"
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"tap-helpscout {metadata.version('tap-helpscout')}"
+    )
     args = parser.parse_args()
     if not args.discover and not args.config:
         parser.error("--config is needed, or --discover")
@@ -97,8 +114,9 @@ def sync(args, ending):
     config = config_file.load(args.config, args.dev)
     catalog = config_file.read_json(args.catalog, "catalog") if args.catalog else discover()
     selected = select(catalog, args.catalog)
-    bookmarks = Bookmarks(config_file.read_json(args.state, "state") if args.state else {},
-                          args.state)
+    bookmarks = Bookmarks(
+        config_file.read_json(args.state, "state") if args.state else {}, args.state
+    )
     if not selected:
         LOGGER.warning("nothing is selected in %s: nothing to do", args.catalog)
         return 0
@@ -112,8 +130,11 @@ def sync(args, ending):
     for node in failed:
         LOGGER.critical("%s is incomplete: %s", node.name, node.error)
     if failed:
-        LOGGER.critical("%d of %d streams failed; the next run begins where they stopped",
-                        len(failed), len(selected))
+        LOGGER.critical(
+            "%d of %d streams failed; the next run begins where they stopped",
+            len(failed),
+            len(selected),
+        )
     return 1 if failed else 0
 
 
@@ -141,6 +162,7 @@ def main():
     args = parse_args()
     # Always with a buffer: without (PYTHONUNBUFFERED) a signal may cut a line short, unnoticed.
     sys.stdout = open(  # pylint: disable=consider-using-with  # for as long as the process lives
-        sys.stdout.fileno(), "w", encoding="utf-8", closefd=False)
+        sys.stdout.fileno(), "w", encoding="utf-8", closefd=False
+    )
     ending = Ending()
     ending.exit(run(args, ending))

@@ -61,13 +61,18 @@ class Auth(AuthBase):
             document = self._reread()
             if self._take(document):
                 return
-            grant = {"client_id": self._config.client_id,
-                     "client_secret": self._config.client_secret}
+            grant = {
+                "client_id": self._config.client_id,
+                "client_secret": self._config.client_secret,
+            }
             refresh_token = _text(document, "refresh_token")
             if refresh_token:
                 self.secrets.add(refresh_token)
-                self._save(document, "The refresh token was not used, because its successor could "
-                           "not be kept", SPARE_BYTES)
+                self._save(
+                    document,
+                    "The refresh token was not used, because its successor could not be kept",
+                    SPARE_BYTES,
+                )
                 grant.update(grant_type="refresh_token", refresh_token=refresh_token)
             else:
                 grant.update(grant_type="client_credentials")
@@ -85,8 +90,10 @@ class Auth(AuthBase):
     def _take(self, document):
         """Uses the access token in the config, if it lives and is that of this app: a config that
         was copied, or given another app, still holds the token of the first."""
-        token, expires_at = (_text(document, "access_token"),
-                             moment_or_none(document.get("access_token_expires_at")))
+        token, expires_at = (
+            _text(document, "access_token"),
+            moment_or_none(document.get("access_token_expires_at")),
+        )
         is_ours = _text(document, "access_token_client_id") in ("", self._config.client_id)
         if not is_ours or token == self._refused or not _is_alive(token, expires_at):
             return False
@@ -98,16 +105,21 @@ class Auth(AuthBase):
         self._token, self._expires_at = answer["access_token"], None
         with contextlib.suppress(OverflowError, TypeError, ValueError):  # unknown, then
             self._expires_at = datetime.now(timezone.utc) + timedelta(
-                seconds=float(answer.get("expires_in")))
+                seconds=float(answer.get("expires_in"))
+            )
         document.update(
             access_token=self._token,
             access_token_expires_at=self._expires_at and format_moment(self._expires_at),
-            access_token_client_id=self._config.client_id)
+            access_token_client_id=self._config.client_id,
+        )
         if answer.get("refresh_token"):
             document["refresh_token"] = answer["refresh_token"]
         self.secrets.update({self._token, document.get("refresh_token")} - {None, ""})
-        self._save(document, "The new tokens could not be kept: if the next run is refused, "
-                   "authorize the app again (README.md, OAuth)")
+        self._save(
+            document,
+            "The new tokens could not be kept: if the next run is refused, "
+            "authorize the app again (README.md, OAuth)",
+        )
 
     def _save(self, document, consequence, spare=0):
         if "client_id" not in document:
@@ -120,7 +132,8 @@ class Auth(AuthBase):
             raise ConfigError(
                 f"cannot replace the config file {self._path}: {error.strerror}. {consequence}. "
                 "Let the tap write the file and its folder (mount the folder, not the file "
-                "alone), or use client credentials, which need no refresh_token") from error
+                "alone), or use client credentials, which need no refresh_token"
+            ) from error
 
 
 def _text(document, name):

@@ -1,11 +1,11 @@
 """How Help Scout is asked: one session, one retry layer, timeouts, pace, ordered concurrency.
 
-    get → retried → authorised (a 401 is cured once) → sent (slot, pace, timeout) → Help Scout
+get → retried → authorised (a 401 is cured once) → sent (slot, pace, timeout) → Help Scout
 
-    HelpScoutError           what is wrong, in words
-      ├─ UnauthorizedError   no stream can be read: end the run
-      └─ ApiError            this request is refused: go on with another stream
-           └─ RetriableError    might pass: tried again, and then raised
+HelpScoutError           what is wrong, in words
+  ├─ UnauthorizedError   no stream can be read: end the run
+  └─ ApiError            this request is refused: go on with another stream
+       └─ RetriableError    might pass: tried again, and then raised
 """
 
 import collections
@@ -40,11 +40,12 @@ MINUTE = 60.25  # a little more than the API's own, for what the network adds
 
 ADVICE = {
     401: ". Check client_id and client_secret against My Apps in Help Scout, that the user who "
-         "made the app is active and may use the API, and that the refresh_token, where the config "
-         "has one, is the latest: it dies when it is used, and then only authorizing the app "
-         "again helps",
+    "made the app is active and may use the API, and that the refresh_token, where the config "
+    "has one, is the latest: it dies when it is used, and then only authorizing the app "
+    "again helps",
     403: ". The account's plan or the user's permissions do not include it: change them, or "
-         "deselect the stream in the catalog"}
+    "deselect the stream in the catalog",
+}
 
 
 class HelpScoutError(Exception):
@@ -74,8 +75,9 @@ class Client:
     def __init__(self, path, config, dev, unbroken):
         self._config = config
         self._session = requests.Session()
-        self._session.headers.update({"User-Agent": config.user_agent,
-                                      "Accept": "application/hal+json, application/json"})
+        self._session.headers.update(
+            {"User-Agent": config.user_agent, "Accept": "application/hal+json, application/json"}
+        )
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=config.concurrency)
         self._session.mount(config.api_url, adapter)
         self._auth = Auth(path, config, dev, self._exchange, unbroken)
@@ -109,6 +111,7 @@ class Client:
 
     def _retried(self, tries, ask, *args):
         """The one retry layer; nothing below it tries anything again."""
+
         def before_pause(details):
             error, pause = details["exception"], details["wait"]
             LOGGER.warning("%s; trying again in %.1f s", error, pause)
@@ -116,8 +119,9 @@ class Client:
                 self.pace.hold(pause)
 
         pauses = partial(_pauses, tries, self._config.retry_seconds)
-        return backoff.on_exception(pauses, RetriableError, jitter=None, logger=None,
-                                    on_backoff=before_pause)(ask)(*args)
+        return backoff.on_exception(
+            pauses, RetriableError, jitter=None, logger=None, on_backoff=before_pause
+        )(ask)(*args)
 
     def _authorised(self, path, params):
         request = self._request("GET", path, params=params, auth=self._auth)
@@ -130,8 +134,9 @@ class Client:
 
     def _exchange(self, grant):
         # Without an `auth` of its own a ~/.netrc would give this request one.
-        answer = self._send(self._request("POST", TOKEN_PATH, data=grant,
-                                          auth=lambda request: request))
+        answer = self._send(
+            self._request("POST", TOKEN_PATH, data=grant, auth=lambda request: request)
+        )
         token = answer.get("access_token") if isinstance(answer, dict) else None
         if not (token and isinstance(token, str) and token.isascii() and token.isprintable()):
             raise RetriableError(f"POST {TOKEN_PATH} answered without an access_token")
@@ -140,7 +145,8 @@ class Client:
     def _request(self, method, path, **kwargs):
         # Prepared outside a slot, for the authorisation may need a request of its own.
         return self._session.prepare_request(
-            requests.Request(method, self._config.api_url + path, **kwargs))
+            requests.Request(method, self._config.api_url + path, **kwargs)
+        )
 
     def _send(self, request):
         what = f"{request.method} {request.path_url.partition('?')[0]}"
@@ -149,23 +155,28 @@ class Client:
         with self._slots:
             self.pace.wait()
             try:
-                response = self._session.send(request, timeout=self._config.request_timeout,
-                                              allow_redirects=False, **settings)
+                response = self._session.send(
+                    request, timeout=self._config.request_timeout, allow_redirects=False, **settings
+                )
             # requests' own errors, a CA bundle that cannot be read, a host that cannot be
             except (OSError, ValueError) as error:
-                lasts = not isinstance(error, requests.RequestException) or isinstance(
-                    error, LASTING) or isinstance(_root(error), ssl.SSLCertVerificationError)
+                lasts = (
+                    not isinstance(error, requests.RequestException)
+                    or isinstance(error, LASTING)
+                    or isinstance(_root(error), ssl.SSLCertVerificationError)
+                )
                 raise (ApiError if lasts else RetriableError)(
-                    f"{what} failed: {self._redact(_reason(error))} "
-                    f"(at {self._config.api_url})") from None
+                    f"{what} failed: {self._redact(_reason(error))} (at {self._config.api_url})"
+                ) from None
         self._note(response)
         if response.status_code != 200:
             raise self._error(what, response)
         try:
             return response.json()
         except ValueError:
-            raise RetriableError(f"{what} answered 200 with something that is not JSON",
-                                 200) from None
+            raise RetriableError(
+                f"{what} answered 200 with something that is not JSON", 200
+            ) from None
 
     def _note(self, response):
         limit = response.headers.get("X-RateLimit-Limit-Minute", "")
@@ -258,7 +269,7 @@ def _pauses(tries, seconds):
             deadline += error.wait
             error = yield error.wait + random.uniform(0.1, 0.5)
             continue
-        pause = min(2 ** failures, LONGEST_PAUSE) * random.uniform(0.5, 1)
+        pause = min(2**failures, LONGEST_PAUSE) * random.uniform(0.5, 1)
         failures += 1
         if failures >= tries or time.monotonic() + pause > deadline:
             return
@@ -282,8 +293,10 @@ def _words(response):
         body = response.json()
         reference = body.get("logRef") or reference
         said.extend(body.get(key) for key in ("message", "error", "error_description"))
-        said.extend(f"{detail.get('path')} {detail.get('message')}"
-                    for detail in body["_embedded"]["errors"])
+        said.extend(
+            f"{detail.get('path')} {detail.get('message')}"
+            for detail in body["_embedded"]["errors"]
+        )
     words = ": ".join(str(part) for part in said if part) or response.reason
     return (f" ({words})" if words else "") + (f" [reference {reference}]" if reference else "")
 

@@ -16,8 +16,11 @@ from urllib.parse import urlsplit
 from tap_helpscout.transform import parse_moment
 
 # Tokens go there: unencrypted to this machine only.
-URL = re.compile(r"(https://([\w-]+(\.[\w-]+)*|\[[\da-f:]+\])"
-                 r"|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d+)?(/[^\s?#]*)?", re.IGNORECASE)
+URL = re.compile(
+    r"(https://([\w-]+(\.[\w-]+)*|\[[\da-f:]+\])"
+    r"|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d+)?(/[^\s?#]*)?",
+    re.IGNORECASE,
+)
 
 
 class ConfigError(Exception):
@@ -41,8 +44,10 @@ def _number(low, high, kind=float):
                 raise ValueError
             return number
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"must be a {'whole ' if kind is int else ''}number "
-                             f"from {low} to {high}") from None
+            raise ValueError(
+                f"must be a {'whole ' if kind is int else ''}number from {low} to {high}"
+            ) from None
+
     return parse
 
 
@@ -61,10 +66,11 @@ def _setting(parse, default=dataclasses.MISSING):
 @dataclass(frozen=True)
 class Config:
     """The settings, checked and converted; what has no default is required."""
+
     client_id: str = _setting(_text)
     client_secret: str = _setting(_text)
     start_date: datetime = _setting(parse_moment)
-    refresh_token: Optional[str] = _setting(_text, None)
+    refresh_token: str | None = _setting(_text, None)
     user_agent: str = _setting(_text, f"tap-helpscout/{metadata.version('tap-helpscout')}")
     request_timeout: float = _setting(_number(0.1, 3600), 60)
     retry_seconds: float = _setting(_number(0, 86400), 300)
@@ -72,9 +78,9 @@ class Config:
     rate_limit_share: float = _setting(_number(0.01, 1), 0.9)
     lookback_seconds: int = _setting(_number(0, 31536000, int), 600)
     api_url: str = _setting(_url, "https://api.helpscout.net")
-    access_token: Optional[str] = _setting(_text, None)
-    access_token_expires_at: Optional[str] = _setting(str, None)
-    access_token_client_id: Optional[str] = _setting(str, None)
+    access_token: str | None = _setting(_text, None)
+    access_token_expires_at: str | None = _setting(str, None)
+    access_token_client_id: str | None = _setting(str, None)
 
 
 def read_json(path, what):
@@ -91,8 +97,9 @@ def read_json(path, what):
     except OSError as error:
         raise ConfigError(f"cannot read the {what} file {path}: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigError(f"the {what} file {path} is not a JSON object, {{…}}, in UTF-8: "
-                          f"{error}") from error
+        raise ConfigError(
+            f"the {what} file {path} is not a JSON object, {{…}}, in UTF-8: {error}"
+        ) from error
 
 
 def load(path, dev=False):
@@ -113,8 +120,10 @@ def load(path, dev=False):
     if dev and not values.get("access_token"):
         problems.append("access_token is missing, and --dev never asks for one")
     if problems:
-        raise ConfigError(f"the config file {path} needs mending: {'; '.join(problems)}. "
-                          "README.md describes each setting")
+        raise ConfigError(
+            f"the config file {path} needs mending: {'; '.join(problems)}. "
+            "README.md describes each setting"
+        )
     return Config(**values)
 
 

@@ -11,7 +11,7 @@ from tap_helpscout.config import ConfigError
 from tap_helpscout.streams import STREAMS
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load_schema(tap_stream_id):
     """A stream's JSON schema, as the package ships it; all share it, and nobody changes it."""
     path = Path(__file__).parent / "schemas" / f"{tap_stream_id}.json"
@@ -32,9 +32,14 @@ def discover():
 def _entry(stream):
     schema, keys = load_schema(stream.tap_stream_id), list(stream.key_properties)
     automatic = automatic_fields(stream)
-    mdata = {(): {"inclusion": "available", "selected-by-default": True,
-                  "table-key-properties": keys,
-                  "forced-replication-method": stream.replication_method}}
+    mdata = {
+        (): {
+            "inclusion": "available",
+            "selected-by-default": True,
+            "table-key-properties": keys,
+            "forced-replication-method": stream.replication_method,
+        }
+    }
     if stream.replication_key:
         mdata[()]["valid-replication-keys"] = [stream.replication_key]
     if stream.parent:
@@ -42,11 +47,17 @@ def _entry(stream):
     for name in schema["properties"]:
         mdata["properties", name] = {
             "inclusion": "automatic" if name in automatic else "available",
-            "selected-by-default": True}
-    return {"tap_stream_id": stream.tap_stream_id, "stream": stream.tap_stream_id,
-            "key_properties": keys, "replication_key": stream.replication_key,
-            "replication_method": stream.replication_method,
-            "schema": schema, "metadata": metadata.to_list(mdata)}
+            "selected-by-default": True,
+        }
+    return {
+        "tap_stream_id": stream.tap_stream_id,
+        "stream": stream.tap_stream_id,
+        "key_properties": keys,
+        "replication_key": stream.replication_key,
+        "replication_method": stream.replication_method,
+        "schema": schema,
+        "metadata": metadata.to_list(mdata),
+    }
 
 
 def select(catalog, source):
@@ -60,20 +71,27 @@ def select(catalog, source):
             if _is_selected(mdata.get((), {}), False, schema.get("selected")):
                 schemas[name] = name in STREAMS and _selected_schema(STREAMS[name], schema, mdata)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{source} is not a Singer catalog: it needs a list of streams with "
-                          "their metadata. Write a new one with --discover") from error
+        raise ConfigError(
+            f"{source} is not a Singer catalog: it needs a list of streams with "
+            "their metadata. Write a new one with --discover"
+        ) from error
     unknown = sorted(map(str, schemas.keys() - STREAMS.keys()))
     if unknown:
-        raise ConfigError(f"{source} selects streams that this tap does not have: "
-                          f"{', '.join(unknown)}. Deselect them, or write a new catalog with "
-                          "--discover")
+        raise ConfigError(
+            f"{source} selects streams that this tap does not have: "
+            f"{', '.join(unknown)}. Deselect them, or write a new catalog with "
+            "--discover"
+        )
     return schemas
 
 
 def _is_selected(mdata, default, legacy=None):
     # `selected` in the schema is how catalogs said it before there was metadata.
-    return should_sync_field(mdata.get("inclusion"), mdata.get("selected", legacy),
-                             mdata.get("selected-by-default", default))
+    return should_sync_field(
+        mdata.get("inclusion"),
+        mdata.get("selected", legacy),
+        mdata.get("selected-by-default", default),
+    )
 
 
 def _selected_schema(stream, schema, mdata):
@@ -90,7 +108,8 @@ def _selected_fields(schema, mdata, breadcrumb):
         schema["properties"] = {
             name: _selected_fields(inner, mdata, breadcrumb + ("properties", name))
             for name, inner in schema["properties"].items()
-            if _is_selected(mdata.get(breadcrumb + ("properties", name), {}), True)}
+            if _is_selected(mdata.get(breadcrumb + ("properties", name), {}), True)
+        }
     if isinstance(schema.get("items"), dict):
         schema["items"] = _selected_fields(schema["items"], mdata, breadcrumb + ("items",))
     return schema

@@ -28,18 +28,20 @@ IDLE_ROUNDS = 5  # of these, how many in a row may bring nothing new
 
 class Page(NamedTuple):
     """The rows of one answer; how many rows and pages the list has, None if it does not say."""
+
     rows: list
-    pages: Optional[int]
-    total: Optional[int]
-    next: Optional[dict]
+    pages: int | None
+    total: int | None
+    next: dict | None
 
 
 class Checkpoint(NamedTuple):
     """All rows from `low` up to `high` have been yielded; `expected` is the number of rows that
     the whole range held when it was first asked for. None where a list has no windows."""
-    low: Optional[datetime]
+
+    low: datetime | None
     high: datetime
-    expected: Optional[int] = None
+    expected: int | None = None
 
 
 def listed(client, stream, context, end):
@@ -67,8 +69,7 @@ class Reach:
         low, high = window
         seconds = (high - low).total_seconds()
         self._seconds_per_page = seconds / pages
-        if (pages > WINDOW_PAGES and seconds > NARROWEST
-                or pages > 1 and low < self._settled < high):
+        if pages > WINDOW_PAGES and seconds > NARROWEST or pages > 1 and low < self._settled < high:
             self._known.append([high, pages])
             return False
         # A last page is half full, as a rule.
@@ -90,6 +91,7 @@ class Reach:
 
 def windows(client, stream, context, reach, embedding=None):
     """The rows changed within a Reach, each window's followed by its Checkpoint."""
+
     def fetch(window, extra=None):
         since, until = window[0] - timedelta(seconds=1), window[1]
         bounds = {"since": format_moment(since), "until": format_moment(until)}
@@ -129,8 +131,10 @@ def children(client, stream, context, parent, embedding):
     if embedding.trusts(rows):
         return rows, 0.05 * len(rows)  # little work, but memory all the same
     fetch = partial(_fetch, client, stream, context)
-    return (_listed_below(client, stream, fetch, client.submit(fetch), embedding, parent),
-            ALONE if embedding.may_prove(rows) else 1)
+    return (
+        _listed_below(client, stream, fetch, client.submit(fetch), embedding, parent),
+        ALONE if embedding.may_prove(rows) else 1,
+    )
 
 
 def _listed_below(client, stream, fetch, first, embedding, parent):
@@ -192,8 +196,9 @@ class Embedding:
         rows = self.rows(parent)
         embedded_ids = {row.get("id") for row in rows}
         if rows and embedded_ids != listed_ids:
-            self._turn_off(f"{len(embedded_ids)} came with parent {parent['id']}, "
-                           f"{len(listed_ids)} are listed")
+            self._turn_off(
+                f"{len(embedded_ids)} came with parent {parent['id']}, {len(listed_ids)} are listed"
+            )
         elif self.may_prove(rows):
             self.is_proven = True
             LOGGER.info("embedded %s match a listing: from here on they are used", self.name)
@@ -207,8 +212,12 @@ class Embedding:
     def _turn_off(self, why):
         if not self._is_off:
             self._is_off = True
-            LOGGER.warning("embedded %s are not used in this run (%s): each parent's are listed, "
-                           "which takes a request each", self.name, why)
+            LOGGER.warning(
+                "embedded %s are not used in this run (%s): each parent's are listed, "
+                "which takes a request each",
+                self.name,
+                why,
+            )
 
 
 def _rows_of(client, stream, fetch, pages=None):
@@ -237,8 +246,9 @@ def _rows_of(client, stream, fetch, pages=None):
         idle = idle + 1 if len(totals) == 1 and len(seen) == before else 0
         # Where none came twice, the API may count rows that it does not list.
         if idle >= (1 if totals == last and len(keys) == len(set(keys)) else IDLE_ROUNDS):
-            LOGGER.warning("%s: the API counts %d more rows than it lists",
-                           stream.tap_stream_id, missing)
+            LOGGER.warning(
+                "%s: the API counts %d more rows than it lists", stream.tap_stream_id, missing
+            )
             return
         LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)
         pages, last = _pages(client, fetch), totals
@@ -297,11 +307,16 @@ def _page(stream, body, number=None):
     rows = (embedded if isinstance(embedded, dict) else body).get(stream.rows)
     # An empty list has no `_embedded`, nor has a page that is past the end by now.
     is_empty = not meta.get("totalElements") or (
-        isinstance(number, int) and number > (meta.get("totalPages") or 0))
+        isinstance(number, int) and number > (meta.get("totalPages") or 0)
+    )
     if rows is None and not embedded and is_empty and body.keys() & {"page", "_links"}:
         rows = []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ApiError(f"GET {stream.path} answered without a list of {stream.rows!r}")
     following = (body.get("_links") or {}).get("next") or {}
-    return Page(rows, meta.get("totalPages"), meta.get("totalElements"),
-                dict(parse_qsl(urlsplit(following.get("href", "")).query)) or None)
+    return Page(
+        rows,
+        meta.get("totalPages"),
+        meta.get("totalElements"),
+        dict(parse_qsl(urlsplit(following.get("href", "")).query)) or None,
+    )

@@ -11,8 +11,7 @@ from tap_helpscout.client import ApiError, ahead
 from tap_helpscout.config import ConfigError
 from tap_helpscout.discover import load_schema
 from tap_helpscout.streams import STREAMS
-from tap_helpscout.transform import (
-    format_moment, moment_or_none, parse_moment, project, to_record)
+from tap_helpscout.transform import format_moment, moment_or_none, parse_moment, project, to_record
 
 LOGGER = singer.get_logger()
 
@@ -23,7 +22,7 @@ PROGRESS_SECONDS = 5
 class Bookmarks:
     """The state: where each stream's next run begins. Flat, as published versions wrote it:
 
-        {"currently_syncing": "users", "bookmarks": {"users": "2019-06-11T13:37:55Z"}}
+    {"currently_syncing": "users", "bookmarks": {"users": "2019-06-11T13:37:55Z"}}
     """
 
     def __init__(self, state, source):
@@ -39,7 +38,8 @@ class Bookmarks:
             raise ConfigError(
                 f"the state file {source} must look like "
                 '{"bookmarks": {"users": "2019-06-11T13:37:55Z"}}, a date for each stream: '
-                f"{error}") from error
+                f"{error}"
+            ) from error
 
     def get(self, name):
         """A stream's bookmark as a moment, None where it has none yet."""
@@ -73,8 +73,11 @@ class Node:
         self.read, self.written, self.gone, self.error = 0, 0, 0, None
         self.began, self.silent_until = time.monotonic(), 0
         self._known, self._warned = load_schema(self.name), set()
-        self._embeds = {stream.embed.name for stream in STREAMS.values()
-                        if stream.embed and stream.parent == self.name}
+        self._embeds = {
+            stream.embed.name
+            for stream in STREAMS.values()
+            if stream.embed and stream.parent == self.name
+        }
 
     def tree(self):
         """This node and all below it."""
@@ -96,17 +99,25 @@ class Node:
         """What is written of a row; what is embedded in it for a child is the child's."""
         embedded = row.get("_embedded")
         if isinstance(embedded, dict) and self._embeds & embedded.keys():
-            row = {**row, "_embedded": {name: rows for name, rows in embedded.items()
-                                        if name not in self._embeds}}
+            row = {
+                **row,
+                "_embedded": {
+                    name: rows for name, rows in embedded.items() if name not in self._embeds
+                },
+            }
         parent_keys = {key: context[key] for key in self.stream.parent_keys}
-        return project(to_record(self.stream, row, parent_keys), self.schema, self._known,
-                       self._warn)
+        return project(
+            to_record(self.stream, row, parent_keys), self.schema, self._known, self._warn
+        )
 
     def _warn(self, path):
         if path not in self._warned:
             self._warned.add(path)
-            LOGGER.warning("%s: the API sends %s, which the schema lacks: it is left out",
-                           self.name, ".".join(path))
+            LOGGER.warning(
+                "%s: the API sends %s, which the schema lacks: it is left out",
+                self.name,
+                ".".join(path),
+            )
 
 
 class Sync:
@@ -114,8 +125,13 @@ class Sync:
 
     def __init__(self, client, config, selected, bookmarks, write):
         self._client, self._config, self._bookmarks, self._write = client, config, bookmarks, write
-        self._roots = [node for node in (
-            _plan(stream, selected) for stream in STREAMS.values() if not stream.parent) if node]
+        self._roots = [
+            node
+            for node in (
+                _plan(stream, selected) for stream in STREAMS.values() if not stream.parent
+            )
+            if node
+        ]
         self._nodes = [node for root in self._roots for node in root.tree()]
         self._end = None
 
@@ -125,15 +141,20 @@ class Sync:
         for node in self._nodes:
             node.start = self._start_of(node.stream)
             if node.start and node.start > self._end:
-                LOGGER.warning("%s: nothing is read before %s, its bookmark or the start_date: the "
-                               "API's clock says %s", node.name, format_moment(node.start),
-                               format_moment(self._end))
+                LOGGER.warning(
+                    "%s: nothing is read before %s, its bookmark or the start_date: the "
+                    "API's clock says %s",
+                    node.name,
+                    format_moment(node.start),
+                    format_moment(self._end),
+                )
             if node.schema:
                 keys, key = list(node.stream.key_properties), node.stream.replication_key
                 self._write(singer.SchemaMessage(node.name, node.schema, keys, key and [key]))
         first = self._bookmarks.currently_syncing
-        for root in sorted(self._roots, key=lambda root: all(
-                node.name != first for node in root.tree())):
+        for root in sorted(
+            self._roots, key=lambda root: all(node.name != first for node in root.tree())
+        ):
             self._bookmarks.currently_syncing = root.name
             self._write_state()
             self._read(root)
@@ -152,8 +173,7 @@ class Sync:
         return start.replace(microsecond=0)
 
     def _read(self, root):
-        context = {"start": format_moment(self._config.start_date),
-                   "end": format_moment(self._end)}
+        context = {"start": format_moment(self._config.start_date), "end": format_moment(self._end)}
         if not root.stream.is_windowed:
             self._walk(root, reading.listed(self._client, root.stream, context, self._end), context)
             return
@@ -166,14 +186,32 @@ class Sync:
             for node in selected:
                 node.is_active = not node.error and node.start <= low
             if low < high and root.is_read():
-                embedding = next((node.embedding for node in root.children
-                                  if node.stream.embed and node.is_read()), None)
-                LOGGER.info("%s: reading what changed from %s to %s", root.name,
-                            format_moment(low), format_moment(high))
+                embedding = next(
+                    (
+                        node.embedding
+                        for node in root.children
+                        if node.stream.embed and node.is_read()
+                    ),
+                    None,
+                )
+                LOGGER.info(
+                    "%s: reading what changed from %s to %s",
+                    root.name,
+                    format_moment(low),
+                    format_moment(high),
+                )
                 root.read, root.began, root.silent_until = 0, time.monotonic(), 0
-                self._walk(root, reading.windows(
-                    self._client, root.stream, context, reading.Reach(low, settled, high),
-                    embedding), context)
+                self._walk(
+                    root,
+                    reading.windows(
+                        self._client,
+                        root.stream,
+                        context,
+                        reading.Reach(low, settled, high),
+                        embedding,
+                    ),
+                    context,
+                )
 
     def _walk(self, node, items, context):
         """The one recursion: writes each row, then its children's rows; at a Checkpoint all rows
@@ -194,8 +232,12 @@ class Sync:
             if node.stream.parent and error.status in GONE:
                 key = node.stream.parent_keys[-1]
                 node.gone += 1
-                LOGGER.warning("%s: %s %s was deleted or merged meanwhile, skipped", node.name,
-                               key, context[key])
+                LOGGER.warning(
+                    "%s: %s %s was deleted or merged meanwhile, skipped",
+                    node.name,
+                    key,
+                    context[key],
+                )
             else:
                 node.fail(error)
                 LOGGER.error("%s failed: %s", node.name, error)
@@ -208,8 +250,11 @@ class Sync:
         for child in node.children:
             if child.is_read():
                 own = {**context, child.stream.parent_keys[-1]: item["id"]}
-                yield (child, own, *reading.children(
-                    self._client, child.stream, own, item, child.embedding))
+                yield (
+                    child,
+                    own,
+                    *reading.children(self._client, child.stream, own, item, child.embedding),
+                )
 
     def _write_row(self, node, row, context):
         record = node.record(row, context)
@@ -220,13 +265,18 @@ class Sync:
             if changed_at and changed_at < node.start:
                 return
         if any(record.get(key) is None for key in stream.key_properties):
-            LOGGER.warning("%s: a row without its key %s is left out: %s", node.name,
-                           ", ".join(stream.key_properties), sorted(row))
+            LOGGER.warning(
+                "%s: a row without its key %s is left out: %s",
+                node.name,
+                ", ".join(stream.key_properties),
+                sorted(row),
+            )
             return
         node.written += 1
         node.counter.increment()
-        self._write(singer.RecordMessage(
-            node.name, record, time_extracted=datetime.now(timezone.utc)))
+        self._write(
+            singer.RecordMessage(node.name, record, time_extracted=datetime.now(timezone.utc))
+        )
 
     def _checkpoint(self, root, checkpoint):
         for node in root.tree():
@@ -241,34 +291,50 @@ class Sync:
     def _say_progress(self, root, checkpoint):
         """The first window, the last, and in between one line every few seconds."""
         now = time.monotonic()
-        if checkpoint.expected is None or (
-                now < root.silent_until and checkpoint.high < self._end):
+        if checkpoint.expected is None or (now < root.silent_until and checkpoint.high < self._end):
             return
         root.silent_until = now + PROGRESS_SECONDS
         taken = now - root.began
         share = min(root.read / checkpoint.expected, 1) if checkpoint.expected else 1
         LOGGER.info(
             "%s: window %s to %s read; %d of %d rows (%d %%), %d rows/s, %s left; "
-            "%s requests a minute", root.name, format_moment(checkpoint.low),
-            format_moment(checkpoint.high), root.read, checkpoint.expected, 100 * share,
+            "%s requests a minute",
+            root.name,
+            format_moment(checkpoint.low),
+            format_moment(checkpoint.high),
+            root.read,
+            checkpoint.expected,
+            100 * share,
             root.read / max(taken, 0.001),
             timedelta(seconds=int(taken * (1 - share) / share)) if share else "unknown time",
-            self._client.pace)
+            self._client.pace,
+        )
 
     def _summary(self):
         selected = [node for node in self._nodes if node.schema]
         for node in selected:
             node.counter.__exit__(None, None, None)
-            LOGGER.info("%s: %d rows%s%s", node.name, node.written,
-                        f", {node.gone} parents gone meanwhile" if node.gone else "",
-                        ", incomplete" if node.error else "")
+            LOGGER.info(
+                "%s: %d rows%s%s",
+                node.name,
+                node.written,
+                f", {node.gone} parents gone meanwhile" if node.gone else "",
+                ", incomplete" if node.error else "",
+            )
         return [node for node in selected if node.error]
 
 
 def _plan(stream, selected):
     """The tree below a stream, without what is neither selected nor needed; None if all is."""
-    children = [node for node in (_plan(child, selected) for child in STREAMS.values()
-                                  if child.parent == stream.tap_stream_id) if node]
+    children = [
+        node
+        for node in (
+            _plan(child, selected)
+            for child in STREAMS.values()
+            if child.parent == stream.tap_stream_id
+        )
+        if node
+    ]
     schema = selected.get(stream.tap_stream_id)
     return Node(stream, schema, children) if schema or children else None
 

@@ -16,8 +16,11 @@ def parse_moment(text):
     """Any ISO 8601 moment as an aware UTC datetime; one without an offset is UTC already."""
     try:
         moment = ciso8601.parse_datetime(text)
-        return (moment.astimezone(timezone.utc) if moment.tzinfo
-                else moment.replace(tzinfo=timezone.utc))
+        return (
+            moment.astimezone(timezone.utc)
+            if moment.tzinfo
+            else moment.replace(tzinfo=timezone.utc)
+        )
     except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{text!r} is not a date like 2020-01-31T00:00:00Z") from error
 
@@ -81,8 +84,13 @@ def project(value, schema, known, unknown, path=()):
         properties, known, result = schema["properties"], known.get("properties", {}), {}
         for name, inner in value.items():
             if name in properties:
-                result[name] = inner if not isinstance(inner, (dict, list)) else project(
-                    inner, properties[name], known.get(name, {}), unknown, path + (name,))
+                result[name] = (
+                    inner
+                    if not isinstance(inner, (dict, list))
+                    else project(
+                        inner, properties[name], known.get(name, {}), unknown, path + (name,)
+                    )
+                )
             elif name not in known:
                 unknown(path + (name,))
         return result
@@ -93,6 +101,7 @@ def project(value, schema, known, unknown, path=()):
 
 
 # Reshapes, for the table of streams: each makes a function from record to record.
+
 
 def unchanged(record):
     """The record as it is."""

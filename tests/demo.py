@@ -36,8 +36,10 @@ def say(text=""):
 
 def rows(folder):
     """Stream → rows in a target's files, which are named STREAM-DATE.jsonl."""
-    return {path.name.rpartition("-")[0]: len(path.read_bytes().splitlines())
-            for path in folder.glob("*.jsonl")}
+    return {
+        path.name.rpartition("-")[0]: len(path.read_bytes().splitlines())
+        for path in folder.glob("*.jsonl")
+    }
 
 
 class Demo:
@@ -61,21 +63,31 @@ class Demo:
         (folder / "target.json").write_text(json.dumps({"destination_path": str(folder)}))
         arguments = ["--config", "config.json", "--catalog", "catalog.json", *more]
         say(f"\n$ tap-helpscout {' '.join(arguments)} | target-jsonl >> states.jsonl")
-        with open(folder / "tap.log", "wb") as log, \
-                open(folder / "target.log", "wb") as target_log, \
-                open(self.folder / "states.jsonl", "ab") as states, \
-                subprocess.Popen([TAP, *arguments], cwd=self.folder, stderr=log,
-                                 stdout=subprocess.PIPE) as tap, \
-                subprocess.Popen(["tee", folder / "messages"], stdin=tap.stdout,
-                                 stdout=subprocess.PIPE) as tee, \
-                subprocess.Popen([self._target, "--config", folder / "target.json"],
-                                 stdin=tee.stdout, stdout=states, stderr=target_log) as target:
+        with (
+            open(folder / "tap.log", "wb") as log,
+            open(folder / "target.log", "wb") as target_log,
+            open(self.folder / "states.jsonl", "ab") as states,
+            subprocess.Popen(
+                [TAP, *arguments], cwd=self.folder, stderr=log, stdout=subprocess.PIPE
+            ) as tap,
+            subprocess.Popen(
+                ["tee", folder / "messages"], stdin=tap.stdout, stdout=subprocess.PIPE
+            ) as tee,
+            subprocess.Popen(
+                [self._target, "--config", folder / "target.json"],
+                stdin=tee.stdout,
+                stdout=states,
+                stderr=target_log,
+            ) as target,
+        ):
             tap.stdout.close()
             tee.stdout.close()
         if tap.returncode or target.returncode:
-            raise Failed(f"the tap ended with {tap.returncode}, the target with "
-                         f"{target.returncode}\n{(folder / 'tap.log').read_text()}"
-                         f"{(folder / 'target.log').read_text()}")
+            raise Failed(
+                f"the tap ended with {tap.returncode}, the target with "
+                f"{target.returncode}\n{(folder / 'tap.log').read_text()}"
+                f"{(folder / 'target.log').read_text()}"
+            )
         state = (self.folder / "states.jsonl").read_text().splitlines()[-1]
         (self.folder / "state.json").write_text(state)
         self._show_check(folder)
@@ -83,8 +95,15 @@ class Demo:
 
     def _show_check(self, folder):
         with open(folder / "messages", "rb") as messages:
-            checked = subprocess.run([self._check], stdin=messages, cwd=folder, check=False,
-                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            checked = subprocess.run(
+                [self._check],
+                stdin=messages,
+                cwd=folder,
+                check=False,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
         if checked.returncode:
             raise Failed(f"singer-check-tap: {checked.stdout}")
         _, heading, summary = checked.stdout.partition("The output is valid.")
@@ -95,8 +114,10 @@ class Demo:
 
     def run(self):
         truth = self.fake.truth_counts()
-        say(f"A made-up Help Scout at {self.fake.url}: {truth['conversations']} conversations, "
-            f"{truth['conversation_threads']:,} threads, {truth['customers']} customers")
+        say(
+            f"A made-up Help Scout at {self.fake.url}: {truth['conversations']} conversations, "
+            f"{truth['conversation_threads']:,} threads, {truth['customers']} customers"
+        )
         self.discover()
         came = self.sync("first")
         if came != truth:
@@ -107,13 +128,17 @@ class Demo:
         say(f"\nSomebody edits conversation {edited}. The next run begins from the state:")
         self.fake.touch(edited, subject="Edited by the demonstration")
         came = self.sync("second", "--state", "state.json")
-        arrived = [json.loads(line)["id"]
-                   for path in (self.folder / "second").glob("conversations-*.jsonl")
-                   for line in path.read_bytes().splitlines()]
+        arrived = [
+            json.loads(line)["id"]
+            for path in (self.folder / "second").glob("conversations-*.jsonl")
+            for line in path.read_bytes().splitlines()
+        ]
         if arrived != [edited] or "customers" in came:
             raise Failed(f"not the edit alone came: conversations {arrived}, in all {came}")
-        say(f"  Of {truth['conversations']} conversations only {edited} came, with its threads.\n"
-            "  (What shows no date to go by, such as team_members, comes in every run.)")
+        say(
+            f"  Of {truth['conversations']} conversations only {edited} came, with its threads.\n"
+            "  (What shows no date to go by, such as team_members, comes in every run.)"
+        )
 
 
 def main():
@@ -125,9 +150,17 @@ def main():
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     with FakeHelpScout() as fake:
-        (folder / "config.json").write_text(json.dumps({
-            "client_id": fake.client_id, "client_secret": fake.client_secret,
-            "start_date": "2010-01-01T00:00:00Z", "api_url": fake.url}, indent=2))
+        (folder / "config.json").write_text(
+            json.dumps(
+                {
+                    "client_id": fake.client_id,
+                    "client_secret": fake.client_secret,
+                    "start_date": "2010-01-01T00:00:00Z",
+                    "api_url": fake.url,
+                },
+                indent=2,
+            )
+        )
         try:
             Demo(fake, folder, args.target.resolve(), args.check.resolve()).run()
         except Failed as failed:

@@ -14,6 +14,7 @@ a complete sync should have brought.
 A person starts it with `python -m tests.fake_helpscout`; other processes steer it through
 `/_fake/...` (see `FakeHelpScout._control`).
 """
+
 import argparse
 import json
 import math
@@ -46,51 +47,70 @@ SECOND = timedelta(seconds=1)
 STATUSES = ("active", "all", "closed", "open", "pending", "spam")
 RATING_LEVELS = {"great": 1, "ok": 2, "not-good": 3}
 CHANGE_DATES = {"workflows": "modifiedAt", "mailbox_fields": None}  # else updatedAt
-CONVERSATION_FILTERS = ("status", "mailbox", "modifiedSince", "query", "sortField", "sortOrder",
-                        "page", "embed")
+CONVERSATION_FILTERS = (
+    "status",
+    "mailbox",
+    "modifiedSince",
+    "query",
+    "sortField",
+    "sortOrder",
+    "page",
+    "embed",
+)
 CUSTOMER_FILTERS = ("modifiedSince", "query", "sortField", "sortOrder", "page")
-ROUTES = tuple((re.compile(pattern), handler, allowed) for pattern, handler, allowed in (
-    (r"/v2/conversations", "_list_conversations", CONVERSATION_FILTERS),
-    (r"/v2/conversations/(\d+)", "_get_conversation", ("embed",)),
-    (r"/v2/conversations/(\d+)/threads", "_list_threads", ("page",)),
-    (r"/v2/customers", "_list_customers", CUSTOMER_FILTERS),
-    (r"/v2/mailboxes/(\d+)/fields", "_list_fields", ("page",)),
-    (r"/v2/mailboxes/(\d+)/folders", "_list_folders", ()),
-    (r"/v2/mailboxes/(\d+)/saved-replies", "_list_saved_replies", ("includeChatReplies",)),
-    (r"/v2/mailboxes/(\d+)/routing", "_get_routing", ()),
-    (r"/v2/users/me", "_get_me", ()),
-    (r"/v2/teams/(\d+)/members", "_list_members", ("page",)),
-    (r"/v2/(mailboxes|users|workflows|teams|tags)", "_list_table", ("page",)),
-    (r"/v3/system-(users)", "_list_system_users", ("page",)),
-    (r"/v2/reports/happiness/ratings", "_report_ratings",
-     ("start", "end", "rating", "page", "sortField", "sortOrder")),
-))
+ROUTES = tuple(
+    (re.compile(pattern), handler, allowed)
+    for pattern, handler, allowed in (
+        (r"/v2/conversations", "_list_conversations", CONVERSATION_FILTERS),
+        (r"/v2/conversations/(\d+)", "_get_conversation", ("embed",)),
+        (r"/v2/conversations/(\d+)/threads", "_list_threads", ("page",)),
+        (r"/v2/customers", "_list_customers", CUSTOMER_FILTERS),
+        (r"/v2/mailboxes/(\d+)/fields", "_list_fields", ("page",)),
+        (r"/v2/mailboxes/(\d+)/folders", "_list_folders", ()),
+        (r"/v2/mailboxes/(\d+)/saved-replies", "_list_saved_replies", ("includeChatReplies",)),
+        (r"/v2/mailboxes/(\d+)/routing", "_get_routing", ()),
+        (r"/v2/users/me", "_get_me", ()),
+        (r"/v2/teams/(\d+)/members", "_list_members", ("page",)),
+        (r"/v2/(mailboxes|users|workflows|teams|tags)", "_list_table", ("page",)),
+        (r"/v3/system-(users)", "_list_system_users", ("page",)),
+        (
+            r"/v2/reports/happiness/ratings",
+            "_report_ratings",
+            ("start", "end", "rating", "page", "sortField", "sortOrder"),
+        ),
+    )
+)
 
 
 class Request(NamedTuple):
     """One line of the log; `status` is None until answered, for ever if "reset" or "silent"."""
+
     method: str
     path: str
     params: dict
     headers: dict
-    status: Optional[int]
+    status: int | None
     at: float  # seconds since 1970 by the fake's clock
     in_flight: int  # how many requests were being answered then, this one included
 
 
 class Answer(NamedTuple):
     """What goes out; `broken` says how the connection ends: "reset", "cut" short or "silent"."""
-    status: Optional[int]
+
+    status: int | None
     body: Any = b""
     content_type: str = HAL
     headers: dict = MappingProxyType({})
-    broken: Optional[str] = None
+    broken: str | None = None
 
 
-FAULTS = {"html": Answer(200, "<html><body>One moment, please</body></html>", "text/html"),
-          "cut": Answer(200, {"_embedded": {}, "page": {"number": 1}}, broken="cut"),
-          "empty": Answer(200), "reset": Answer(None, broken="reset"),
-          "silent": Answer(None, broken="silent")}
+FAULTS = {
+    "html": Answer(200, "<html><body>One moment, please</body></html>", "text/html"),
+    "cut": Answer(200, {"_embedded": {}, "page": {"number": 1}}, broken="cut"),
+    "empty": Answer(200),
+    "reset": Answer(None, broken="reset"),
+    "silent": Answer(None, broken="silent"),
+}
 
 
 class Refused(Exception):
@@ -103,9 +123,10 @@ class Refused(Exception):
 
 class Version(NamedTuple):
     """A row and its hidden modification date; `row`, `threads` are None while the world's hold."""
+
     modified: datetime
-    row: Optional[dict] = None
-    threads: Optional[list] = None
+    row: dict | None = None
+    threads: list | None = None
 
 
 class Step:
@@ -153,7 +174,7 @@ class Shelf:
     def modified_between(self, first, last):
         """Pairs (modified, key), oldest first, both ends included."""
         low = bisect_left(self._order, (first,))
-        return self._order[low:bisect_right(self._order, (last, math.inf))]
+        return self._order[low : bisect_right(self._order, (last, math.inf))]
 
     @staticmethod
     def _replace(versions, key, version):
@@ -165,6 +186,7 @@ class Shelf:
 
 class FakeHelpScout:
     """The server and its account, started by `with`; the options are attributes to set any time."""
+
     # pylint: disable=too-many-public-methods
 
     client_id = "lamp-shop"
@@ -192,13 +214,16 @@ class FakeHelpScout:
         self.unknown_parameters = set()
         self.token_requests, self.sent_times, self.max_in_flight = [], [], 0
         self.tables = {name: list(rows) for name, rows in self.world.tables.items()}
-        self.children = {name: {parent: list(rows) for parent, rows in family.items()}
-                         for name, family in self.world.children.items()}
+        self.children = {
+            name: {parent: list(rows) for parent, rows in family.items()}
+            for name, family in self.world.children.items()
+        }
         self.members = {team: list(users) for team, users in self.world.members.items()}
         self.ratings = list(self.world.ratings)
         self._conversations = Shelf({key: plan.modified for key, plan in self.world.plans.items()})
         self._customers = Shelf(
-            {key: times[-1] for key, times in self.world.customer_times.items()})
+            {key: times[-1] for key, times in self.world.customer_times.items()}
+        )
         self._merged = {}
         self._next_id = 990_000_000
         self._access, self._refresh = {}, set()
@@ -302,8 +327,11 @@ class FakeHelpScout:
         with self._lock:
             old = self._conversations.current[conversation_id]
             row = _changed(self.conversation(conversation_id), changes) if changes else old.row
-            self._put(self._conversations, conversation_id,
-                      old._replace(modified=self._second(at), row=row))
+            self._put(
+                self._conversations,
+                conversation_id,
+                old._replace(modified=self._second(at), row=row),
+            )
 
     def bulk_touch(self, conversation_ids, at=None):
         """Modify many conversations in one and the same second."""
@@ -349,8 +377,11 @@ class FakeHelpScout:
             thread = _changed(thread, {"id": self._new_id(), **fields})
             row = self.conversation(conversation_id)
             row = {**row, "threads": row["threads"] + counts(thread)}
-            self._put(self._conversations, conversation_id,
-                      Version(at, row, [thread, *self.threads(conversation_id)]))
+            self._put(
+                self._conversations,
+                conversation_id,
+                Version(at, row, [thread, *self.threads(conversation_id)]),
+            )
             return thread
 
     def delete(self, conversation_id):
@@ -377,8 +408,18 @@ class FakeHelpScout:
     @staticmethod
     def _plan(key, at, length, fields):
         began = at - timedelta(minutes=length - 1)
-        return Plan(key, key, fields.get("type", "email"), fields.get("status", "active"), began,
-                    at, at, length, False, False)
+        return Plan(
+            key,
+            key,
+            fields.get("type", "email"),
+            fields.get("status", "active"),
+            began,
+            at,
+            at,
+            length,
+            False,
+            False,
+        )
 
     # -- what a test asks it ----------------------------------------------------------------------
 
@@ -400,31 +441,44 @@ class FakeHelpScout:
         with self._lock:
             return {
                 "conversations": [self.conversation(key) for key in self.conversation_ids],
-                "conversation_threads": [(key, row) for key in self.conversation_ids
-                                         for row in self.threads(key)],
-                "customers": [self.customer(key) for key in self.customer_ids], **self._small()}
+                "conversation_threads": [
+                    (key, row) for key in self.conversation_ids for row in self.threads(key)
+                ],
+                "customers": [self.customer(key) for key in self.customer_ids],
+                **self._small(),
+            }
 
     def _small(self):
         """The part of the truth that an account of any size has little of."""
         users = {user["id"]: user for user in self.tables["users"]}
         return {
-            **{name: list(self.tables[name])
-               for name in ("mailboxes", "users", "workflows", "teams")},
-            **{name: [(parent, row) for parent, rows in family.items() for row in rows]
-               for name, family in self.children.items()},
+            **{
+                name: list(self.tables[name])
+                for name in ("mailboxes", "users", "workflows", "teams")
+            },
+            **{
+                name: [(parent, row) for parent, rows in family.items() for row in rows]
+                for name, family in self.children.items()
+            },
             "happiness_ratings_report": list(self.ratings),
-            "team_members": [(team, users[user]) for team, members in self.members.items()
-                             for user in members]}
+            "team_members": [
+                (team, users[user]) for team, members in self.members.items() for user in members
+            ],
+        }
 
     def truth_counts(self):
         """How many rows `truth` has of each stream, without making them."""
         with self._lock:
-            threads = (len(version.threads) if version.threads else self.world.plans[key].length
-                       for key, version in self._conversations.current.items())
-            return {"conversations": len(self._conversations.current),
-                    "conversation_threads": sum(threads),
-                    "customers": len(self._customers.current),
-                    **{name: len(rows) for name, rows in self._small().items()}}
+            threads = (
+                len(version.threads) if version.threads else self.world.plans[key].length
+                for key, version in self._conversations.current.items()
+            )
+            return {
+                "conversations": len(self._conversations.current),
+                "conversation_threads": sum(threads),
+                "customers": len(self._customers.current),
+                **{name: len(rows) for name, rows in self._small().items()},
+            }
 
     # -- how it answers ---------------------------------------------------------------------------
 
@@ -433,14 +487,21 @@ class FakeHelpScout:
         url = urlsplit(target)
         pairs = parse_qsl(url.query, keep_blank_values=True)
         if url.path.startswith("/_fake/"):
-            return self._control(url.path[len("/_fake/"):], body)
+            return self._control(url.path[len("/_fake/") :], body)
         with self._lock:
             self._arrivals += 1
             number = self._arrivals
             self._in_flight += 1
             self.max_in_flight = max(self.max_in_flight, self._in_flight)
-            self._log[number] = Request(method, url.path, dict(pairs), dict(headers), None,
-                                        self.now().timestamp(), self._in_flight)
+            self._log[number] = Request(
+                method,
+                url.path,
+                dict(pairs),
+                dict(headers),
+                None,
+                self.now().timestamp(),
+                self._in_flight,
+            )
         answer = Answer(None)
         try:
             time.sleep(self.latency)
@@ -469,11 +530,15 @@ class FakeHelpScout:
     def _faulty(self, faults):
         if not faults:
             return None
-        (kind, details), = faults
+        ((kind, details),) = faults
         if isinstance(kind, int):
             usual = RATE_EXCEEDED if kind == 429 else _problem(kind, HTTPStatus(kind).phrase).body
-            return Answer(kind, details.get("body", usual), details.get("content_type", JSON),
-                          details.get("headers", {}))
+            return Answer(
+                kind,
+                details.get("body", usual),
+                details.get("content_type", JSON),
+                details.get("headers", {}),
+            )
         if kind == "silent":
             self._closing.wait(details.get("seconds", 30))
         return FAULTS[kind]
@@ -495,8 +560,11 @@ class FakeHelpScout:
             refreshing = asked["grant_type"] == "refresh_token"
             if refreshing and asked.get("refresh_token") not in self._refresh:
                 return _oauth_error(400, "invalid_grant", "Invalid refresh token")
-            answer = {"token_type": "bearer", "access_token": self.new_access_token(),
-                      "expires_in": self.token_lifetime}
+            answer = {
+                "token_type": "bearer",
+                "access_token": self.new_access_token(),
+                "expires_in": self.token_lifetime,
+            }
             if refreshing and self.rotate:
                 self._refresh.remove(asked["refresh_token"])
                 answer["refresh_token"] = self.new_refresh_token()
@@ -506,8 +574,9 @@ class FakeHelpScout:
         with self._lock:
             scheme, _, token = headers.get("Authorization", "").partition(" ")
             if scheme.lower() != "bearer" or self._access.get(token, EVER[0]) <= self.now():
-                return _oauth_error(401, "invalid_token",
-                                    "The access token is invalid or has expired")
+                return _oauth_error(
+                    401, "invalid_token", "The access token is invalid or has expired"
+                )
             limits = {}
             try:
                 limits = self._count_request()
@@ -521,8 +590,10 @@ class FakeHelpScout:
         now, window = self.now().timestamp(), self._window
         while window and window[0] <= now - self.rate_window:
             window.popleft()
-        limits = {"X-RateLimit-Limit-Minute": self.rate_limit,
-                  "X-RateLimit-Remaining-Minute": max(0, self.rate_limit - len(window) - 1)}
+        limits = {
+            "X-RateLimit-Limit-Minute": self.rate_limit,
+            "X-RateLimit-Remaining-Minute": max(0, self.rate_limit - len(window) - 1),
+        }
         if len(window) < self.rate_limit:
             window.append(now)
             self.sent_times.append(now)
@@ -552,8 +623,15 @@ class FakeHelpScout:
         status = query.choice("status", STATUSES, "active")
         mailboxes = {int(one) for one in query.params.get("mailbox", "").split(",") if one}
         if embed and self.embed == "error_500":
-            return Answer(500, {"logRef": str(uuid.uuid4()), "message": "Internal error",
-                                "links": [{"rel": "about", "href": ABOUT}]}, JSON)
+            return Answer(
+                500,
+                {
+                    "logRef": str(uuid.uuid4()),
+                    "message": "Internal error",
+                    "links": [{"rel": "about", "href": ABOUT}],
+                },
+                JSON,
+            )
 
         def fits(row):
             statuses = {"all": STATUSES, "open": ("active", "pending")}.get(status, (status,))
@@ -562,18 +640,27 @@ class FakeHelpScout:
         def show(found):
             _, key = found
             row = self._conversation_row(key, shelf.seen[key])
-            return {**row, "_embedded": {"threads": self._embedded_threads(key,
-                                                                           row)}} if embed else row
+            return (
+                {**row, "_embedded": {"threads": self._embedded_threads(key, row)}}
+                if embed
+                else row
+            )
 
-        found = self._search(query, shelf, self._conversation_row, "createdAt",
-                             None if status == "all" and not mailboxes else fits)
+        found = self._search(
+            query,
+            shelf,
+            self._conversation_row,
+            "createdAt",
+            None if status == "all" and not mailboxes else fits,
+        )
         return self._hal(query, "conversations", found, show)
 
     def _list_customers(self, query):
         shelf = self._customers
         found = self._search(query, shelf, self._customer_row, "modifiedAt")
-        return self._hal(query, "customers", found,
-                         lambda pair: self._customer_row(pair[1], shelf.seen[pair[1]]))
+        return self._hal(
+            query, "customers", found, lambda pair: self._customer_row(pair[1], shelf.seen[pair[1]])
+        )
 
     def _search(self, query, shelf, row_of, default_sort, fits=None):
         """Pairs (modified, key) that the lists show; rows are made only if dates are not enough."""
@@ -588,8 +675,11 @@ class FakeHelpScout:
         if fits or bounds["createdAt"] != EVER or sort == "createdAt":
             first, last = (stamp(bound) for bound in bounds["createdAt"])
             rows = {pair: row_of(pair[1], shelf.seen[pair[1]]) for pair in found}
-            found = [pair for pair, row in rows.items() if (not fits or fits(row))
-                     and first <= row.get("createdAt", first) <= last]
+            found = [
+                pair
+                for pair, row in rows.items()
+                if (not fits or fits(row)) and first <= row.get("createdAt", first) <= last
+            ]
             if sort == "createdAt":
                 found.sort(key=lambda pair: (rows[pair].get("createdAt", ""), pair[1]))
         if query.choice("sortOrder", ("asc", "desc"), "desc") == "desc":
@@ -639,33 +729,59 @@ class FakeHelpScout:
     def _list_members(self, query, team):
         if team not in self.members:
             return _problem(404, "Not found")
-        return self._hal(query, "users", [user for user in self.tables["users"]
-                                          if user["id"] in self.members[team]])
+        return self._hal(
+            query,
+            "users",
+            [user for user in self.tables["users"] if user["id"] in self.members[team]],
+        )
 
     def _list_fields(self, query, mailbox):
         return self._hal(query, "fields", self._of_mailbox("mailbox_fields", mailbox))
 
     def _list_folders(self, query, mailbox):
         rows = self._of_mailbox("mailbox_folders", mailbox)
-        return Answer(200, {**({"_embedded": {"folders": rows}} if rows else {}),
-                            "_links": {"self": {"href": self.url + query.path}}})
+        return Answer(
+            200,
+            {
+                **({"_embedded": {"folders": rows}} if rows else {}),
+                "_links": {"self": {"href": self.url + query.path}},
+            },
+        )
 
     def _list_saved_replies(self, query, mailbox):
         self._of_mailbox("mailbox_fields", mailbox)
-        replies = [{"id": 61, "name": "Thanks", "preview": "Thank you for the picture."},
-                   {"id": 62, "name": "Hello", "preview": "",
-                    "chatPreview": "Hello! What can I do for you?"}]
+        replies = [
+            {"id": 61, "name": "Thanks", "preview": "Thank you for the picture."},
+            {
+                "id": 62,
+                "name": "Hello",
+                "preview": "",
+                "chatPreview": "Hello! What can I do for you?",
+            },
+        ]
         with_chat = query.params.get("includeChatReplies") == "true"
         return Answer(200, replies if with_chat else replies[:1])
 
     def _get_routing(self, _, mailbox):
         self._of_mailbox("mailbox_fields", mailbox)
-        return Answer(200, {"state": "enabled", "assignmentLimit": 8,
-                            "assignmentMethod": "balanced", "userIds": [501, 502],
-                            "rotation": [{"userId": 501, "conversationsCount": 8, "eligible": False,
-                                          "reason": "at_capacity"},
-                                         {"userId": 502, "conversationsCount": 1,
-                                          "eligible": True}]})
+        return Answer(
+            200,
+            {
+                "state": "enabled",
+                "assignmentLimit": 8,
+                "assignmentMethod": "balanced",
+                "userIds": [501, 502],
+                "rotation": [
+                    {
+                        "userId": 501,
+                        "conversationsCount": 8,
+                        "eligible": False,
+                        "reason": "at_capacity",
+                    },
+                    {"userId": 502, "conversationsCount": 1, "eligible": True},
+                ],
+            },
+        )
 
     def _get_me(self, _):
         return Answer(200, self.tables["users"][0])
@@ -677,18 +793,31 @@ class FakeHelpScout:
 
     def _report_ratings(self, query):
         if self.plan not in ("plus", "pro"):
-            return _problem(403, "Access denied", path="reports",
-                            detail="Reports need a Plus or Pro plan")
+            return _problem(
+                403, "Access denied", path="reports", detail="Reports need a Plus or Pro plan"
+            )
         start, end = query.moment("start"), query.moment("end")
         if not start or not end:
             raise _bad("end" if start else "start", "may not be empty")
         level = RATING_LEVELS.get(query.choice("rating", ("all", *RATING_LEVELS), "all"))
-        rows = [row for row in self.ratings if stamp(start) <= row["ratingCreatedAt"] <= stamp(end)
-                and level in (None, row["ratingId"])]
+        rows = [
+            row
+            for row in self.ratings
+            if stamp(start) <= row["ratingCreatedAt"] <= stamp(end)
+            and level in (None, row["ratingId"])
+        ]
         size, page = self._page_size("ratings"), query.page()
-        return Answer(200, {"facets": {}, "results": rows[(page - 1) * size:page * size],
-                            "page": page, "pages": math.ceil(len(rows) / size),
-                            "count": len(rows)}, JSON)
+        return Answer(
+            200,
+            {
+                "facets": {},
+                "results": rows[(page - 1) * size : page * size],
+                "page": page,
+                "pages": math.ceil(len(rows) / size),
+                "count": len(rows),
+            },
+            JSON,
+        )
 
     def _page_size(self, name):
         return self.page_sizes.get(name) or self.page_sizes.get(None, 50)
@@ -702,22 +831,43 @@ class FakeHelpScout:
         if page == 1:
             del links["previous"]
         base = self.url + query.path
-        rows = [show(item) for item in items[(page - 1) * size:page * size]]
-        return Answer(200, {
-            **({"_embedded": {name: rows}} if rows else {}),
-            "_links": {**{rel: {"href": f"{base}?{urlencode({**query.params, 'page': number})}"}
-                          for rel, number in links.items()},
-                       "page": {"href": base + "{?page}", "templated": True}},
-            "page": {"size": size, "totalElements": len(items), "totalPages": pages,
-                     "number": page}})
+        rows = [show(item) for item in items[(page - 1) * size : page * size]]
+        return Answer(
+            200,
+            {
+                **({"_embedded": {name: rows}} if rows else {}),
+                "_links": {
+                    **{
+                        rel: {"href": f"{base}?{urlencode({**query.params, 'page': number})}"}
+                        for rel, number in links.items()
+                    },
+                    "page": {"href": base + "{?page}", "templated": True},
+                },
+                "page": {
+                    "size": size,
+                    "totalElements": len(items),
+                    "totalPages": pages,
+                    "number": page,
+                },
+            },
+        )
 
     def _control(self, path, body):
         """For other processes: GET log, truth-counts; POST clear, options (JSON), touch/{id}."""
         with self._lock:
             if path == "log":
-                return Answer(200, [{name: value for name, value in request._asdict().items()
-                                     if name != "headers"}
-                                    for request in self.requests], JSON)
+                return Answer(
+                    200,
+                    [
+                        {
+                            name: value
+                            for name, value in request._asdict().items()
+                            if name != "headers"
+                        }
+                        for request in self.requests
+                    ],
+                    JSON,
+                )
             if path == "truth-counts":
                 return Answer(200, self.truth_counts(), JSON)
             if path == "clear":
@@ -774,6 +924,7 @@ class _Query:
 
 class _Server(ThreadingHTTPServer):
     """Closes the connections it still holds when closed, so that keep-alive outlives no test."""
+
     request_queue_size = 128
 
     def __init__(self, address, fake):
@@ -815,20 +966,24 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.broken in ("reset", "silent"):
             self.close_connection = True
             if answer.broken == "reset":
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                                           struct.pack("ii", 1, 0))
+                self.connection.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
             return
         content = answer.body
         if isinstance(content, (dict, list)):
             content = json.dumps(content, ensure_ascii=False)
         content = content.encode() if isinstance(content, str) else content
-        headers = {"Date": format_datetime(fake.now(), usegmt=True),
-                   "Content-Type": answer.content_type,
-                   "Content-Length": len(content), **answer.headers,
-                   "Correlation-Id": self.headers.get("Correlation-Id") or str(uuid.uuid4())}
+        headers = {
+            "Date": format_datetime(fake.now(), usegmt=True),
+            "Content-Type": answer.content_type,
+            "Content-Length": len(content),
+            **answer.headers,
+            "Correlation-Id": self.headers.get("Correlation-Id") or str(uuid.uuid4()),
+        }
         if answer.broken == "cut":
             self.close_connection = True
-            content = content[:len(content) // 2]
+            content = content[: len(content) // 2]
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\n{head}\r\n"
         self.wfile.write(head.encode() + content)  # one write, so that nobody waits for an ACK
@@ -874,22 +1029,37 @@ def _oauth_error(status, error, description):
 
 def main():
     """Serve until SIGTERM or Ctrl-C; the first line on stdout is JSON: the URL and credentials."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fake_helpscout",
-                                     description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fake_helpscout", description=main.__doc__
+    )
     parser.add_argument("--conversations", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--port", type=int, default=0)
-    for option, kind in (("latency", float), ("rate-limit", int), ("page-size", int),
-                         ("client-id", str), ("client-secret", str)):
+    for option, kind in (
+        ("latency", float),
+        ("rate-limit", int),
+        ("page-size", int),
+        ("client-id", str),
+        ("client-secret", str),
+    ):
         parser.add_argument(f"--{option}", type=kind)
     options = vars(parser.parse_args())
     world = build(options.pop("conversations"), seed=options.pop("seed"))
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before the first thread, which inherits it
-    with FakeHelpScout(world, **{name: value for name, value in options.items()
-                                 if value is not None}) as fake:
-        print(json.dumps({"api_url": fake.url, "client_id": fake.client_id,
-                          "client_secret": fake.client_secret}), flush=True)
+    with FakeHelpScout(
+        world, **{name: value for name, value in options.items() if value is not None}
+    ) as fake:
+        print(
+            json.dumps(
+                {
+                    "api_url": fake.url,
+                    "client_id": fake.client_id,
+                    "client_secret": fake.client_secret,
+                }
+            ),
+            flush=True,
+        )
         signal.sigwait(ends)
 
 

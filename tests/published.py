@@ -6,6 +6,7 @@ Its API's address is part of its code; here it is replaced in each request on it
 import sys
 
 import requests
+
 from tap_helpscout import main
 
 API = "https://api.helpscout.net"

@@ -5,8 +5,11 @@ import re
 from tests.stand_ins import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-FENCE = re.compile(r"(?:^<!-- not run: (?P<why>.+?) -->\n)?"
-                   r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(
+    r"(?:^<!-- not run: (?P<why>.+?) -->\n)?"
+    r"^```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
 SECTIONS = re.findall(r"^## (.+)$", README, re.MULTILINE)
 
 
@@ -15,7 +18,7 @@ def table(first_heading):
     lines = README.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first_heading} |"))
     rows = []
-    for line in lines[start + 2:]:
+    for line in lines[start + 2 :]:
         if not line.startswith("|"):
             return rows
         rows.append([cell.strip() for cell in line.strip("|").split("|")])

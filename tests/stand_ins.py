@@ -7,9 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-REAL = {"tap-helpscout": Path(sys.executable).with_name("tap-helpscout"),
-        "target-jsonl": ROOT / ".venv-target-jsonl" / "bin" / "target-jsonl",
-        "singer-check-tap": ROOT / ".venv-singer-tools" / "bin" / "singer-check-tap"}
+REAL = {
+    "tap-helpscout": Path(sys.executable).with_name("tap-helpscout"),
+    "target-jsonl": ROOT / ".venv-target-jsonl" / "bin" / "target-jsonl",
+    "singer-check-tap": ROOT / ".venv-singer-tools" / "bin" / "singer-check-tap",
+}
 
 
 def put(name, folder):
@@ -18,8 +20,10 @@ def put(name, folder):
     if REAL.get(name, path).exists():
         path.symlink_to(REAL[name])
         return path
-    path.write_text(f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-                    f"from tests import stand_ins\nstand_ins.main({name!r})\n")
+    path.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        f"from tests import stand_ins\nstand_ins.main({name!r})\n"
+    )
     path.chmod(0o755)
     return path
 

@@ -15,9 +15,10 @@ class Target:
     def load(self, run):
         messages, keys = run.messages, {}
         self.emitted += len(run.of_type("RECORD"))
-        kept = max((i for i, message in enumerate(messages) if message["type"] == "STATE"),
-                   default=-1)
-        for message in messages[:kept + 1]:
+        kept = max(
+            (i for i, message in enumerate(messages) if message["type"] == "STATE"), default=-1
+        )
+        for message in messages[: kept + 1]:
             if message["type"] == "SCHEMA":
                 keys[message["stream"]] = message["key_properties"]
             elif message["type"] == "RECORD":

@@ -27,13 +27,19 @@ def _users(tap):
 
 def test_client_credentials_are_all_it_takes(tap, fake, users):
     assert users() == 8
-    assert fake.token_requests == [{"grant_type": "client_credentials", "client_id": fake.client_id,
-                                    "client_secret": fake.client_secret}]
+    assert fake.token_requests == [
+        {
+            "grant_type": "client_credentials",
+            "client_id": fake.client_id,
+            "client_secret": fake.client_secret,
+        }
+    ]
     assert "refresh_token" not in tap.config
     asked, *others = fake.requests
     assert (asked.method, asked.path, asked.params) == ("POST", "/v2/oauth2/token", {})
     assert {other.headers["Authorization"] for other in others} == {
-        f"Bearer {tap.config['access_token']}"}
+        f"Bearer {tap.config['access_token']}"
+    }
     assert "Authorization" not in asked.headers
 
 
@@ -41,9 +47,14 @@ def test_a_refresh_token_is_used_when_there_is_one_and_its_successor_kept(tap, f
     old = fake.new_refresh_token()
     tap.configure(refresh_token=old)
     assert users() == 8
-    assert fake.token_requests == [{"grant_type": "refresh_token", "refresh_token": old,
-                                    "client_id": fake.client_id,
-                                    "client_secret": fake.client_secret}]
+    assert fake.token_requests == [
+        {
+            "grant_type": "refresh_token",
+            "refresh_token": old,
+            "client_id": fake.client_id,
+            "client_secret": fake.client_secret,
+        }
+    ]
     assert tap.config["refresh_token"] != old
     tap.configure(refresh_token=tap.config["refresh_token"])
     assert users() == 8 and grants(fake) == ["refresh_token"] * 2
@@ -61,16 +72,26 @@ def test_a_live_access_token_is_used_by_the_next_run(tap, fake, users, refresh):
     tap.configure(refresh_token=fake.new_refresh_token() if refresh else None)
     users()
     kept = tap.config
-    assert abs(datetime.fromisoformat(kept["access_token_expires_at"].replace("Z", "+00:00"))
-               .timestamp() - time.time() - fake.token_lifetime) < 60
+    assert (
+        abs(
+            datetime.fromisoformat(
+                kept["access_token_expires_at"].replace("Z", "+00:00")
+            ).timestamp()
+            - time.time()
+            - fake.token_lifetime
+        )
+        < 60
+    )
     fake.clear()
     assert users() == 8 and grants(fake) == [] and tap.config == kept
 
 
 @pytest.mark.parametrize("seconds, renewals", [(3600, 0), (None, 0), (-1, 1)])
 def test_the_date_in_the_config_tells_whether_the_token_lives(tap, fake, users, seconds, renewals):
-    tap.configure(access_token=fake.new_access_token(),
-                  access_token_expires_at=seconds and seconds_from_now(seconds))
+    tap.configure(
+        access_token=fake.new_access_token(),
+        access_token_expires_at=seconds and seconds_from_now(seconds),
+    )
     assert users() == 8 and len(grants(fake)) == renewals
 
 

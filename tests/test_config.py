@@ -12,7 +12,7 @@ from tests.conftest import TAP
 def refused(run, fake):
     """The one line that a run said before it ended with 1, without any request."""
     assert run.code == 1 and not run.messages and not fake.requests
-    line, = run.log.splitlines()
+    (line,) = run.log.splitlines()
     assert line.startswith("CRITICAL") and fake.client_secret not in line
     return line
 
@@ -28,16 +28,29 @@ WRONG = {
     "rate_limit_share": (0, 1.1, "90 %", "nan"),
     "lookback_seconds": (-1, 0.5, "ten"),
     "retry_seconds": (-1, "long"),
-    "api_url": ("http://api.helpscout.example", "https://", "ftp://127.0.0.1", "api.example", 5,
-                "http://localhost.example", "https://a b.example",
-                "https://api.example:lamp", "http://[::1", "https://api.example:70000",
-                "https://.example", "https://api..example"),
+    "api_url": (
+        "http://api.helpscout.example",
+        "https://",
+        "ftp://127.0.0.1",
+        "api.example",
+        5,
+        "http://localhost.example",
+        "https://a b.example",
+        "https://api.example:lamp",
+        "http://[::1",
+        "https://api.example:70000",
+        "https://.example",
+        "https://api..example",
+    ),
     "access_token": (5,),
 }
 
 
-@pytest.mark.parametrize("setting, value", [
-    (setting, value) for setting, values in WRONG.items() for value in values], ids=repr)
+@pytest.mark.parametrize(
+    "setting, value",
+    [(setting, value) for setting, values in WRONG.items() for value in values],
+    ids=repr,
+)
 def test_a_wrong_setting_is_named_before_any_request(tap, fake, setting, value):
     tap.configure(**{setting: value})
     line = refused(tap.run(), fake)
@@ -52,12 +65,21 @@ def test_every_problem_is_in_one_message(tap, fake):
     assert all(f" {setting} " in line for setting in wrong)
 
 
-@pytest.mark.parametrize("content, words", [
-    (b"", "it is empty"), (b" \n", "it is empty"),
-    (b"{", "line 1 column 2"), (b"{'a': 1}", "line 1 column 2"),
-    (b"[]", "something else"), (b'"x"', "something else"), (b"null", "something else"),
-    (b'{"client_id": "\xe4"}', "'utf-8'"), (b"\xff\xfe{\x00}\x00", "'utf-8'"),
-], ids=repr)
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b"{", "line 1 column 2"),
+        (b"{'a': 1}", "line 1 column 2"),
+        (b"[]", "something else"),
+        (b'"x"', "something else"),
+        (b"null", "something else"),
+        (b'{"client_id": "\xe4"}', "'utf-8'"),
+        (b"\xff\xfe{\x00}\x00", "'utf-8'"),
+    ],
+    ids=repr,
+)
 def test_a_config_that_is_no_json_object_is_refused(tap, fake, content, words):
     tap.config_path.write_bytes(content)
     line = refused(tap.run(), fake)
@@ -68,12 +90,24 @@ def users(**entry):
     return json.dumps({"streams": [{"tap_stream_id": "users", **entry}]})
 
 
-@pytest.mark.parametrize("content", [
-    "", "{", "[]", "{}", '{"streams": 5}', '{"streams": [null]}', '{"streams": "users"}',
-    users(metadata="x"), users(metadata=[{"breadcrumb": []}]), users(schema="x"),
-    users(metadata=[{"breadcrumb": [], "metadata": None}]),
-    users(schema={"selected": True, "properties": []}),
-    users(schema={"selected": True, "properties": {"name": None}})])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"streams": 5}',
+        '{"streams": [null]}',
+        '{"streams": "users"}',
+        users(metadata="x"),
+        users(metadata=[{"breadcrumb": []}]),
+        users(schema="x"),
+        users(metadata=[{"breadcrumb": [], "metadata": None}]),
+        users(schema={"selected": True, "properties": []}),
+        users(schema={"selected": True, "properties": {"name": None}}),
+    ],
+)
 def test_a_bad_catalog_is_refused(tap, fake, content):
     line = refused(tap.run(catalog=content), fake)
     assert str(tap.folder / "catalog.json") in line
@@ -86,22 +120,36 @@ def test_a_missing_file_is_refused(tap, fake, option):
 
 
 def test_numbers_may_be_strings(tap, fake):
-    tap.configure(concurrency=" 1 ", request_timeout="30", rate_limit_share="0.5",
-                  lookback_seconds="0", retry_seconds="60.5")
+    tap.configure(
+        concurrency=" 1 ",
+        request_timeout="30",
+        rate_limit_share="0.5",
+        lookback_seconds="0",
+        retry_seconds="60.5",
+    )
     tap.good_run()
     assert fake.max_in_flight == 1
 
 
 @pytest.mark.parametrize("nothing", [None, "", " "])
 def test_an_empty_optional_setting_is_as_good_as_none(tap, fake, nothing):
-    optional = ("refresh_token", "user_agent", "request_timeout", "concurrency", "access_token",
-                "rate_limit_share", "lookback_seconds", "access_token_expires_at",
-                "access_token_client_id")
+    optional = (
+        "refresh_token",
+        "user_agent",
+        "request_timeout",
+        "concurrency",
+        "access_token",
+        "rate_limit_share",
+        "lookback_seconds",
+        "access_token_expires_at",
+        "access_token_client_id",
+    )
     config = {**tap.config, **dict.fromkeys(optional, nothing)}
     tap.config_path.write_text(json.dumps(config))
     tap.good_run(catalog=tap.select("users"))
     assert {request.headers["User-Agent"] for request in fake.requests} == {
-        f"tap-helpscout/{metadata.version('tap-helpscout')}"}
+        f"tap-helpscout/{metadata.version('tap-helpscout')}"
+    }
     assert [asked["grant_type"] for asked in fake.token_requests] == ["client_credentials"]
 
 
@@ -109,7 +157,8 @@ def test_the_user_agent_is_the_configs(tap, fake):
     tap.configure(user_agent="lamp shop (it@lamps.example)")
     tap.good_run(catalog=tap.select("users"))
     assert {request.headers["User-Agent"] for request in fake.requests} == {
-        "lamp shop (it@lamps.example)"}
+        "lamp shop (it@lamps.example)"
+    }
 
 
 @pytest.mark.parametrize("change", ["{url}/", " {url} ", "{url}//"])
@@ -139,14 +188,20 @@ def test_unknown_settings_and_their_order_are_kept(tap, encoding):
     tap.config_path.write_text(json.dumps(config, ensure_ascii=False), encoding=encoding)
     tap.good_run(catalog=tap.select("users"))
     assert {**tap.config, **config} == tap.config
-    assert list(tap.config)[:len(config)] == list(config)
-    assert list(tap.config)[len(config):] == [
-        "access_token", "access_token_expires_at", "access_token_client_id"]
+    assert list(tap.config)[: len(config)] == list(config)
+    assert list(tap.config)[len(config) :] == [
+        "access_token",
+        "access_token_expires_at",
+        "access_token_client_id",
+    ]
 
 
 def test_dev_uses_the_access_token_and_writes_nothing(tap, fake):
-    tap.configure(access_token=fake.new_access_token(), refresh_token=fake.new_refresh_token(),
-                  access_token_expires_at="2020-01-01T00:00:00Z")
+    tap.configure(
+        access_token=fake.new_access_token(),
+        refresh_token=fake.new_refresh_token(),
+        access_token_expires_at="2020-01-01T00:00:00Z",
+    )
     before = tap.config_path.read_bytes()
     tap.good_run("--dev", catalog=tap.select("users"))
     assert not fake.token_requests and tap.config_path.read_bytes() == before
@@ -171,13 +226,22 @@ def test_version_and_help():
     version, said = command("--version"), command("--help")
     assert version.stdout == f"tap-helpscout {metadata.version('tap-helpscout')}\n"
     assert version.returncode == said.returncode == 0 and not said.stderr
-    for option in ("--config", "--state", "--catalog", "--properties", "--discover", "--dev",
-                   "--version"):
+    for option in (
+        "--config",
+        "--state",
+        "--catalog",
+        "--properties",
+        "--discover",
+        "--dev",
+        "--version",
+    ):
         assert option in said.stdout
 
 
-@pytest.mark.parametrize("args", [
-    [], ["--state", "state.json"], ["--config"], ["--config", "c.json", "--fast"], ["sync"]])
+@pytest.mark.parametrize(
+    "args",
+    [[], ["--state", "state.json"], ["--config"], ["--config", "c.json", "--fast"], ["sync"]],
+)
 def test_a_wrong_command_line_says_how_and_ends_with_1(args):
     done = command(*args)
     assert done.returncode == 1 and not done.stdout

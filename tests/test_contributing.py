@@ -23,13 +23,23 @@ ROWS = [text for language, text in BLOCKS if language == "python" and "Stream(" 
 TEXT, NUMBER = {"type": ["null", "string"]}, {"type": ["null", "integer"]}
 DATE = {**TEXT, "format": "date-time"}
 PROPERTIES = {  # of the streams that the guide shows the row of, and not the schema
-    "saved_replies": {"mailbox_id": {"type": "integer"}, "id": {"type": "integer"}, "name": TEXT,
-                      "preview": TEXT, "chat_preview": TEXT},
-    "mailbox_routing": {"mailbox_id": {"type": "integer"}, "state": TEXT,
-                        "assignment_limit": NUMBER, "assignment_method": TEXT,
-                        "user_ids": {"type": "array", "items": NUMBER},
-                        "rotation": {"type": "array"}},
-    "system_users": {"id": {"type": "integer"}, "first_name": TEXT, "updated_at": DATE}}
+    "saved_replies": {
+        "mailbox_id": {"type": "integer"},
+        "id": {"type": "integer"},
+        "name": TEXT,
+        "preview": TEXT,
+        "chat_preview": TEXT,
+    },
+    "mailbox_routing": {
+        "mailbox_id": {"type": "integer"},
+        "state": TEXT,
+        "assignment_limit": NUMBER,
+        "assignment_method": TEXT,
+        "user_ids": {"type": "array", "items": NUMBER},
+        "rotation": {"type": "array"},
+    },
+    "system_users": {"id": {"type": "integer"}, "first_name": TEXT, "updated_at": DATE},
+}
 SHAPES = {"tags", *PROPERTIES}
 
 
@@ -38,8 +48,7 @@ def _copy(tmp_path_factory):
     """The project with what the guide adds."""
     copy = tmp_path_factory.mktemp("copy")
     for folder in ("tap_helpscout", "tests"):
-        shutil.copytree(ROOT / folder, copy / folder,
-                        ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "setup.cfg", copy)
     streams = copy / "tap_helpscout" / "streams.py"
     table, end, rest = streams.read_text("utf-8").rpartition("\n)}")
@@ -74,10 +83,15 @@ def test_new_streams_are_discovered(tap):
     entries = {entry["tap_stream_id"]: entry for entry in tap.discover()["streams"]}
     assert SHAPES < set(entries)
     assert entries["tags"]["schema"] == json.loads(SCHEMA)
-    assert {name: (entries[name]["replication_method"], entries[name]["key_properties"])
-            for name in SHAPES} == {
-        "tags": ("INCREMENTAL", ["id"]), "saved_replies": ("FULL_TABLE", ["id"]),
-        "mailbox_routing": ("FULL_TABLE", ["mailbox_id"]), "system_users": ("INCREMENTAL", ["id"])}
+    assert {
+        name: (entries[name]["replication_method"], entries[name]["key_properties"])
+        for name in SHAPES
+    } == {
+        "tags": ("INCREMENTAL", ["id"]),
+        "saved_replies": ("FULL_TABLE", ["id"]),
+        "mailbox_routing": ("FULL_TABLE", ["mailbox_id"]),
+        "system_users": ("INCREMENTAL", ["id"]),
+    }
 
 
 def test_only_the_new_streams_are_synced(run):
@@ -92,7 +106,8 @@ def test_a_list(fake, run):
 
 def test_a_bare_array_under_a_parent(fake, run):
     assert [(row["mailbox_id"], row["id"]) for row in run.records("saved_replies")] == [
-        (mailbox["id"], reply) for mailbox in fake.tables["mailboxes"] for reply in (61, 62)]
+        (mailbox["id"], reply) for mailbox in fake.tables["mailboxes"] for reply in (61, 62)
+    ]
     assert "chat_preview" in run.records("saved_replies")[1]
 
 
@@ -104,20 +119,28 @@ def test_a_single_object(fake, run):
 
 def test_a_path_of_another_version(fake, run):
     assert [row["first_name"] for row in run.records("system_users")] == [
-        row["firstName"] for row in fake.tables["system_users"]]
+        row["firstName"] for row in fake.tables["system_users"]
+    ]
 
 
 def test_the_test_of_the_guide_passes(copy):
-    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider",
-                           "tests/test_tags.py"], cwd=copy, capture_output=True, text=True,
-                          check=False, env={**os.environ, "PYTHONPATH": str(copy)}, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_tags.py"],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(copy)},
+        timeout=300,
+    )
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_layout_lists_every_module():
     package = ROOT / "tap_helpscout"
     assert sorted(re.findall(r"^  (\S+)", LAYOUT, re.MULTILINE)) == sorted(
-        [path.name for path in package.glob("*.py")] + ["schemas/"])
+        [path.name for path in package.glob("*.py")] + ["schemas/"]
+    )
     assert len(LAYOUT.splitlines()) <= 12
 
 

@@ -9,16 +9,25 @@ import pytest
 
 from tests import stand_ins
 
+
 @pytest.fixture(name="demo")
 def _demo(tmp_path):
-    programs = {name: stand_ins.put(name, tmp_path) for name in ("target-jsonl",
-                                                                 "singer-check-tap")}
+    programs = {
+        name: stand_ins.put(name, tmp_path) for name in ("target-jsonl", "singer-check-tap")
+    }
 
     def run(**changes):
         commands = {**programs, **changes}
-        return subprocess.run([sys.executable, "-m", "tests.demo", *commands.values()],
-                              cwd=tmp_path, capture_output=True, text=True, timeout=300,
-                              check=False, env={**os.environ, "PYTHONPATH": str(stand_ins.ROOT)})
+        return subprocess.run(
+            [sys.executable, "-m", "tests.demo", *commands.values()],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(stand_ins.ROOT)},
+        )
+
     return run
 
 
@@ -29,8 +38,9 @@ def test_shows_the_whole_account_and_then_one_edit(demo, tmp_path):
     first, second = done.stdout.split("Somebody edits")
     assert "Every row of the account is in the target's files" in first
     assert "conversations " in second and "customers " not in second
-    assert done.stdout.endswith('"client_id": "the App ID",\n'
-                                '  "client_secret": "the App Secret",\n\n')
+    assert done.stdout.endswith(
+        '"client_id": "the App ID",\n  "client_secret": "the App Secret",\n\n'
+    )
     folder = tmp_path / ".demo"
     assert str(folder) in done.stdout
     assert json.loads((folder / "state.json").read_text())["bookmarks"]
@@ -38,9 +48,13 @@ def test_shows_the_whole_account_and_then_one_edit(demo, tmp_path):
     assert demo().returncode == 0, "it cannot be run again"
 
 
-@pytest.mark.parametrize("what, said", [
-    ('RECORD.*"conversation_threads"', "the target holds"),
-    ("Edited by the demonstration", "not the edit alone came")])
+@pytest.mark.parametrize(
+    "what, said",
+    [
+        ('RECORD.*"conversation_threads"', "the target holds"),
+        ("Edited by the demonstration", "not the edit alone came"),
+    ],
+)
 def test_fails_when_the_target_loses_something(demo, tmp_path, what, said):
     lossy = tmp_path / "lossy"
     lossy.write_text(f"#!/bin/sh\ngrep -v '{what}' | {tmp_path}/target-jsonl \"$@\"\n")

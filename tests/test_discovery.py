@@ -14,7 +14,11 @@ TABLE = {
     "users": (["id"], "updated_at", None, set()),
     "workflows": (["id"], "modified_at", None, set()),
     "happiness_ratings_report": (
-        ["thread_id", "rating_created_at", "conversation_id"], None, None, set()),
+        ["thread_id", "rating_created_at", "conversation_id"],
+        None,
+        None,
+        set(),
+    ),
     "teams": (["id"], "updated_at", None, set()),
     "team_members": (["team_id", "user_id"], None, "teams", set()),
 }
@@ -95,11 +99,16 @@ def described(entry):
     assert method == ("INCREMENTAL" if entry.get("replication_key") else "FULL_TABLE")
     keys = [entry["replication_key"]] if entry.get("replication_key") else []
     assert stream.get("valid-replication-keys", []) == keys
-    automatic = {path[1] for path, item in metadata(entry).items()
-                 if item["inclusion"] == "automatic"}
+    automatic = {
+        path[1] for path, item in metadata(entry).items() if item["inclusion"] == "automatic"
+    }
     assert automatic >= {*entry["key_properties"], *keys}
-    return (entry["key_properties"], entry.get("replication_key"),
-            stream.get("parent-tap-stream-id"), automatic - {*entry["key_properties"], *keys})
+    return (
+        entry["key_properties"],
+        entry.get("replication_key"),
+        stream.get("parent-tap-stream-id"),
+        automatic - {*entry["key_properties"], *keys},
+    )
 
 
 def test_the_catalog_has_every_stream_with_its_keys_method_and_parent(tap):
@@ -114,14 +123,18 @@ def test_every_field_can_be_chosen_and_is_unless_deselected(tap):
         assert {path[1] for path in chosen if path} == set(entry["schema"]["properties"])
         for item in chosen.values():
             assert item["selected-by-default"] is True and item["inclusion"] in (
-                "available", "automatic")
+                "available",
+                "automatic",
+            )
 
 
 def test_schemas_hold_what_the_api_documents(tap):
-    schemas = {entry["tap_stream_id"]: set(fields(entry["schema"]))
-               for entry in tap.discover()["streams"]}
+    schemas = {
+        entry["tap_stream_id"]: set(fields(entry["schema"])) for entry in tap.discover()["streams"]
+    }
     assert {name: paths(text) - schemas[name] for name, text in DOCUMENTED.items()} == {
-        name: set() for name in TABLE}
+        name: set() for name in TABLE
+    }
 
 
 def test_only_keys_refuse_null_and_dates_are_dates(tap):
@@ -129,8 +142,11 @@ def test_only_keys_refuse_null_and_dates_are_dates(tap):
         never_null = {(key,) for key in entry["key_properties"]}
         # What the tap itself puts on each record.
         never_null |= {("updated_at",)} if entry["tap_stream_id"] == "conversations" else set()
-        never_null |= {(path[1],) for path, item in metadata(entry).items()
-                       if item["inclusion"] == "automatic" and path[1].endswith("_id")}
+        never_null |= {
+            (path[1],)
+            for path, item in metadata(entry).items()
+            if item["inclusion"] == "automatic" and path[1].endswith("_id")
+        }
         for path, schema in fields(entry["schema"]).items():
             assert ("null" in schema["type"]) == (path not in never_null), path
             is_date = path[-1].endswith("_at") or path[-1] in DATES

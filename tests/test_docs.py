@@ -34,11 +34,12 @@ def test_stream_table(name):
 
 
 # (stream, column, other stream or None)
-FOREIGN_KEYS = [(name, code(column)[0], other or None)
-                for name, row in STREAM_TABLE.items()
-                for column, _, others in (part.partition(" → ")
-                                          for part in row[4].split(", ") if part)
-                for other in others.split(" or ")]
+FOREIGN_KEYS = [
+    (name, code(column)[0], other or None)
+    for name, row in STREAM_TABLE.items()
+    for column, _, others in (part.partition(" → ") for part in row[4].split(", ") if part)
+    for other in others.split(" or ")
+]
 
 
 @pytest.mark.parametrize("name, column, other", FOREIGN_KEYS)
@@ -79,8 +80,9 @@ def test_the_diagram_shows_the_foreign_keys():
     assert lines[0] == "erDiagram"
     edge = re.compile(r'  (\w+) (?:\|\||\|o|}o)--o{ (\w+) : "([^"]+)"')
     shown = [edge.fullmatch(line).groups() for line in lines[1:]]
-    assert sorted(shown) == sorted((other, name, column) for name, column, other in FOREIGN_KEYS
-                                   if other)
+    assert sorted(shown) == sorted(
+        (other, name, column) for name, column, other in FOREIGN_KEYS if other
+    )
 
 
 def test_config_table():
@@ -110,8 +112,11 @@ def test_option_table(tap):
 
 def test_sample_config_is_what_a_run_needs_and_no_more(tap):
     sample = json.loads((ROOT / "sample_config.json").read_text(encoding="utf-8"))
-    assert list(sample) == [setting.name for setting in dataclasses.fields(Config)
-                            if setting.default is dataclasses.MISSING]
+    assert list(sample) == [
+        setting.name
+        for setting in dataclasses.fields(Config)
+        if setting.default is dataclasses.MISSING
+    ]
     tap.configure(**sample)
     assert "Check client_id and client_secret" in tap.run().log
     tap.configure(start_date=sample["start_date"])
@@ -146,8 +151,9 @@ def test_links_lead_somewhere(document):
         assert path.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
-            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
-                              for heading in headings}, target
+            assert anchor in {
+                re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings
+            }, target
 
 
 def test_make_targets_that_are_named_exist():

@@ -1,4 +1,5 @@
 """The fake Help Scout itself, asked over HTTP."""
+
 # pylint: disable=redefined-outer-name
 import json
 import subprocess
@@ -27,8 +28,9 @@ def fake():
 
 def get(fake, path, **params):
     headers = {"Authorization": "Bearer " + fake.new_access_token()}
-    return requests.get(fake.url + path, params=params, headers=headers, timeout=20,
-                        allow_redirects=False)
+    return requests.get(
+        fake.url + path, params=params, headers=headers, timeout=20, allow_redirects=False
+    )
 
 
 def rows(fake, path, key, **params):
@@ -39,7 +41,7 @@ def rows(fake, path, key, **params):
         if "next" not in answer["_links"]:
             assert answer["page"]["totalElements"] == len(found)
             return found
-        answer = get(fake, answer["_links"]["next"]["href"][len(fake.url):]).json()
+        answer = get(fake, answer["_links"]["next"]["href"][len(fake.url) :]).json()
 
 
 def ids(fake, **params):
@@ -69,9 +71,11 @@ def test_all_pages_together_are_the_truth(fake):
 def test_only_active_conversations_unless_asked(fake):
     found = rows(fake, CONVERSATIONS, "conversations")
     assert {row["status"] for row in found} == {"active"}
-    assert [row["createdAt"] for row in found] == sorted((row["createdAt"] for row in found))[::-1]
+    assert [row["createdAt"] for row in found] == sorted(row["createdAt"] for row in found)[::-1]
     assert {len(ids(fake, status=status)) for status in ("all", "closed")} == {
-        200, sum(plan.status == "closed" for plan in WORLD.plans.values())}
+        200,
+        sum(plan.status == "closed" for plan in WORLD.plans.values()),
+    }
 
 
 @pytest.mark.parametrize("since_inclusive", [True, False])
@@ -79,9 +83,15 @@ def test_only_active_conversations_unless_asked(fake):
 def test_closed_windows(fake, since_inclusive, until_inclusive):
     fake.set(since_inclusive=since_inclusive, until_inclusive=until_inclusive)
     first, last = (sorted(map(fake.modified, fake.conversation_ids))[i] for i in (20, 120))
-    expected = {key for key in fake.conversation_ids if first < fake.modified(key) < last
-                or since_inclusive and fake.modified(key) == first
-                or until_inclusive and fake.modified(key) == last}
+    expected = {
+        key
+        for key in fake.conversation_ids
+        if first < fake.modified(key) < last
+        or since_inclusive
+        and fake.modified(key) == first
+        or until_inclusive
+        and fake.modified(key) == last
+    }
     query = f"(modifiedAt:[* TO {stamp(last)}])"
     assert set(ids(fake, modifiedSince=stamp(first), query=query)) == expected
     assert set(ids(fake, query=f"(modifiedAt:[{stamp(first)} TO *]) AND {query}")) >= expected
@@ -94,9 +104,14 @@ def test_an_empty_list_has_no_embedded(fake):
     assert "page" not in get(fake, "/v2/mailboxes/7002/folders").json()
 
 
-@pytest.mark.parametrize("mode, shown", [
-    ("complete", lambda threads: threads), ("cut_at_ten", lambda threads: threads[:10]),
-    ("no_line_items", lambda threads: [row for row in threads if row["type"] != "lineitem"])])
+@pytest.mark.parametrize(
+    "mode, shown",
+    [
+        ("complete", lambda threads: threads),
+        ("cut_at_ten", lambda threads: threads[:10]),
+        ("no_line_items", lambda threads: [row for row in threads if row["type"] != "lineitem"]),
+    ],
+)
 def test_embedded_threads(fake, mode, shown):
     fake.embed = mode
     for row in rows(fake, CONVERSATIONS, "conversations", embed="threads", **ALL):
@@ -113,8 +128,10 @@ def test_embedding_can_fail_where_listing_does_not(fake):
 
 def test_tokens_die(fake):
     def status(token):
-        return requests.get(fake.url + "/v2/users/me", timeout=20,
-                            headers={"Authorization": f"Bearer {token}"}).status_code
+        return requests.get(
+            fake.url + "/v2/users/me", timeout=20, headers={"Authorization": f"Bearer {token}"}
+        ).status_code
+
     token = ask_token(fake, grant_type="client_credentials").json()["access_token"]
     assert status(token) == 200 and status("") == 401 and status("guessed") == 401
     fake.clock_offset += fake.token_lifetime + 1
@@ -128,8 +145,10 @@ def test_tokens_die(fake):
 def test_a_refresh_token_is_spent_when_used_if_they_rotate(fake):
     first = fake.new_refresh_token()
     answer = ask_token(fake, grant_type="refresh_token", refresh_token=first).json()
-    second, refused = answer["refresh_token"], ask_token(
-        fake, grant_type="refresh_token", refresh_token=first)
+    second, refused = (
+        answer["refresh_token"],
+        ask_token(fake, grant_type="refresh_token", refresh_token=first),
+    )
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
     fake.rotate = False
     for _ in range(2):
@@ -154,9 +173,14 @@ def test_rate_limit(fake):
     assert get(fake, "/v2/tags").status_code == 200
 
 
-@pytest.mark.parametrize("kind, error", [
-    ("reset", requests.ConnectionError), ("silent", requests.ConnectionError),
-    ("cut", (requests.ConnectionError, requests.exceptions.ChunkedEncodingError))])
+@pytest.mark.parametrize(
+    "kind, error",
+    [
+        ("reset", requests.ConnectionError),
+        ("silent", requests.ConnectionError),
+        ("cut", (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)),
+    ],
+)
 def test_broken_connections(fake, kind, error):
     fake.fault(kind, path="tags", seconds=0)
     with pytest.raises(error):
@@ -192,8 +216,10 @@ def test_lists_lag_behind_edits(fake):
     fake.delete(fake.conversation_ids[5])
     assert get(fake, CONVERSATIONS, embed="threads", **ALL).json() == before
     assert fake.conversation(key)["subject"] == "Edited" and "preview" not in fake.conversation(key)
-    assert get(fake, f"/v2/conversations/{key}/threads").json()["page"]["totalElements"] == \
-        WORLD.plans[key].length + 1
+    assert (
+        get(fake, f"/v2/conversations/{key}/threads").json()["page"]["totalElements"]
+        == WORLD.plans[key].length + 1
+    )
     fake.clock_offset += 301
     assert set(ids(fake)[-2:]) == {key, new} and len(ids(fake)) == 200
 
@@ -225,13 +251,20 @@ def test_merged_and_deleted(fake):
     assert not {merged, deleted} & set(ids(fake))
 
 
-@pytest.mark.parametrize("path, status", [
-    ("/v2/conversations?modifiedSince=2024-01-01T00:00:00.000Z", 400),
-    ("/v2/conversations?modifiedSince=2024-13-01T00:00:00Z", 400),
-    ("/v2/conversations?modifiedSince=2024-1-1T00:00:00Z", 400),
-    ("/v2/conversations?query=(modifiedAt:[* TO 2024-01-01])", 400),
-    ("/v2/conversations?page=1&page=1", 400), ("/v2/tags?page=0", 400),
-    ("/v2/tags?size=3", 200), ("/v2/nothing", 404), (REPORT, 400)])
+@pytest.mark.parametrize(
+    "path, status",
+    [
+        ("/v2/conversations?modifiedSince=2024-01-01T00:00:00.000Z", 400),
+        ("/v2/conversations?modifiedSince=2024-13-01T00:00:00Z", 400),
+        ("/v2/conversations?modifiedSince=2024-1-1T00:00:00Z", 400),
+        ("/v2/conversations?query=(modifiedAt:[* TO 2024-01-01])", 400),
+        ("/v2/conversations?page=1&page=1", 400),
+        ("/v2/tags?page=0", 400),
+        ("/v2/tags?size=3", 200),
+        ("/v2/nothing", 404),
+        (REPORT, 400),
+    ],
+)
 def test_parameters(fake, path, status):
     answer = get(fake, path)
     assert answer.status_code == status and ("logRef" in answer.json()) == (status != 200)
@@ -263,6 +296,7 @@ def test_the_same_numbers_make_the_same_world():
     def dump(world):
         with FakeHelpScout(world) as fake:
             return json.dumps(fake.truth())
+
     assert dump(build(30, now=NOW)) == dump(build(30, now=NOW))
     assert dump(build(30, now=NOW)) != dump(build(30, seed=2, now=NOW))
     assert dump(build(0, customers=0, now=NOW))
@@ -285,25 +319,36 @@ def test_rows_join_and_dates_are_in_order(seed):
         assert row["primaryCustomer"]["id"] in world.customer_times
         assert row["closedBy"] in users | {0}
         mailbox = row["mailboxId"]
-        for name, used in (("folders", {row["folderId"]}),
-                           ("fields", {field["id"] for field in row["customFields"]})):
+        for name, used in (
+            ("folders", {row["folderId"]}),
+            ("fields", {field["id"] for field in row["customFields"]}),
+        ):
             assert used <= {one["id"] for one in world.children[f"mailbox_{name}"][mailbox]}
     assert len(threads) == sum(plan.length for plan in world.plans.values())
     for rating in world.ratings:
         assert threads[rating["threadid"]] == rating["id"] and rating["ratingUserId"] in users
         assert rating["ratingCustomerId"] in world.customer_times
     assert {flow["mailboxId"] for flow in world.tables["workflows"]} == set(
-        world.children["mailbox_folders"])
+        world.children["mailbox_folders"]
+    )
 
 
 def test_started_by_a_person_and_steered_from_outside():
-    command = [sys.executable, "-m", "tests.fake_helpscout", "--conversations", "9",
-               "--page-size", "4"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fake_helpscout",
+        "--conversations",
+        "9",
+        "--page-size",
+        "4",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         url = json.loads(process.stdout.readline())["api_url"]
         requests.get(url + "/v2/tags", timeout=20)
         assert [row["path"] for row in requests.get(url + "/_fake/log", timeout=20).json()] == [
-            "/v2/tags"]
+            "/v2/tags"
+        ]
         assert requests.get(url + "/_fake/truth-counts", timeout=20).json()["conversations"] == 9
         for path, body in (("touch/2100000", None), ("options", {"latency": 0}), ("clear", None)):
             assert requests.post(f"{url}/_fake/{path}", json=body, timeout=20).status_code == 204

@@ -40,10 +40,19 @@ ODD = {
     "an empty object": (200, {"body": {}}),
     "null": (200, {"body": "null"}),
     "a string": (200, {"body": '"conversations"'}),
-    "rows that are null": (200, {"body": {
-        "_embedded": {"conversations": [None]}, "page": {"totalElements": 1, "totalPages": 1}}}),
-    "no rows where some are counted": (200, {"body": {
-        "page": {"totalElements": 7, "totalPages": 2, "number": 1}}}),
+    "rows that are null": (
+        200,
+        {
+            "body": {
+                "_embedded": {"conversations": [None]},
+                "page": {"totalElements": 1, "totalPages": 1},
+            }
+        },
+    ),
+    "no rows where some are counted": (
+        200,
+        {"body": {"page": {"totalElements": 7, "totalPages": 2, "number": 1}}},
+    ),
     "other rows": (200, {"body": {"_embedded": {"lamps": [{"id": 1}]}, "page": {}}}),
     "an error's shape": (200, {"body": {"message": "Something else", "logRef": "x"}}),
     "301": (301, {"headers": {"Location": "/v2/users"}}),
@@ -93,8 +102,10 @@ def test_many_that_pass_in_one_run(tap, fake, target):
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("path, header", [
-    (LIST, "X-RateLimit-Retry-After"), (CHILD, "Retry-After"), (TOKEN, "Retry-After")])
+@pytest.mark.parametrize(
+    "path, header",
+    [(LIST, "X-RateLimit-Retry-After"), (CHILD, "Retry-After"), (TOKEN, "Retry-After")],
+)
 def test_eight_429s_in_a_row_are_waited_out_as_told(tap, fake, target, path, header):
     # Being told to wait costs nothing of retry_seconds; one at a time, so that none waits beside.
     tap.configure(retry_seconds=0, concurrency=1)
@@ -150,7 +161,8 @@ def test_what_stays_on_a_list_fails_its_streams_and_no_other(tap, fake, target, 
 
 @each(STAYING)
 def test_what_stays_on_a_child_fails_the_child_and_not_its_parents(
-        tap, fake, target, kind, details):
+    tap, fake, target, kind, details
+):
     tap.configure(request_timeout=0.7, retry_seconds=1)
     fake.embed = "no_line_items"  # so that each listing is asked for
     key = fake.conversation_ids[7]
@@ -164,10 +176,17 @@ def test_what_stays_on_a_child_fails_the_child_and_not_its_parents(
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("path, lacking", [
-    (r"/mailboxes/7003/folders", "mailbox_folders"), (r"/mailboxes/7002/fields", "mailbox_fields"),
-    (r"/teams/802/members", "team_members"), (r"/v2/users", "users"),
-    (r"/v2/workflows", "workflows"), ("/reports/", "happiness_ratings_report")])
+@pytest.mark.parametrize(
+    "path, lacking",
+    [
+        (r"/mailboxes/7003/folders", "mailbox_folders"),
+        (r"/mailboxes/7002/fields", "mailbox_fields"),
+        (r"/teams/802/members", "team_members"),
+        (r"/v2/users", "users"),
+        (r"/v2/workflows", "workflows"),
+        ("/reports/", "happiness_ratings_report"),
+    ],
+)
 def test_what_stays_on_any_other_stream_fails_that_one(tap, fake, target, path, lacking):
     tap.configure(retry_seconds=0)
     before = tap.good_run().state
@@ -248,12 +267,20 @@ def test_an_odd_answer_for_one_parents_children_fails_the_child(tap, fake, targe
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("embedded", [
-    [None], ["text"], [[]], {}, "text", 7, None, [{"id": None, "type": None, "state": None}]])
+@pytest.mark.parametrize(
+    "embedded",
+    [[None], ["text"], [[]], {}, "text", 7, None, [{"id": None, "type": None, "state": None}]],
+)
 def test_odd_embedded_children_are_listed_instead(tap, fake, target, embedded):
-    page = {"page": {"totalElements": 20, "totalPages": 1, "number": 1}, "_embedded": {
-        "conversations": [{**fake.conversation(key), "_embedded": {"threads": embedded}}
-                          for key in fake.conversation_ids]}}
+    page = {
+        "page": {"totalElements": 20, "totalPages": 1, "number": 1},
+        "_embedded": {
+            "conversations": [
+                {**fake.conversation(key), "_embedded": {"threads": embedded}}
+                for key in fake.conversation_ids
+            ]
+        },
+    }
     fake.fault(200, path=r"/v2/conversations\?", times=None, body=page)
     target.load(tap.good_run(catalog=tap.select("conversations", "conversation_threads")))
     assert not target.lacks(fake, "conversations", "conversation_threads")
@@ -261,8 +288,9 @@ def test_odd_embedded_children_are_listed_instead(tap, fake, target, embedded):
 
 def test_a_redirect_is_not_followed_and_takes_no_token_elsewhere(tap, fake):
     with FakeHelpScout(build(1, customers=1)) as other:
-        fake.fault(302, path="/v2/customers", times=None, headers={
-            "Location": other.url + "/v2/customers"})
+        fake.fault(
+            302, path="/v2/customers", times=None, headers={"Location": other.url + "/v2/customers"}
+        )
         run, _ = finished(tap)
         assert "GET /v2/customers answered 302" in run.log
         assert not other.requests
@@ -271,8 +299,12 @@ def test_a_redirect_is_not_followed_and_takes_no_token_elsewhere(tap, fake):
 def test_every_child_redirected_is_not_every_parent_gone(tap, fake, target):
     """A moved host answers so; a merged conversation's redirect leads to another conversation."""
     fake.embed = "no_line_items"  # so that each listing is asked for
-    step = fake.fault(301, path="/threads", times=None,
-                      headers={"Location": "https://elsewhere.example/v2/conversations"})
+    step = fake.fault(
+        301,
+        path="/threads",
+        times=None,
+        headers={"Location": "https://elsewhere.example/v2/conversations"},
+    )
     target.load(finished(tap)[0])
     step.times = step.hits
     target.load(tap.good_run(state=target.state))

@@ -50,7 +50,7 @@ def survive(tap, fake, rng, kills):
 
 @pytest.fixture(name="rng")
 def _rng():
-    seed = int(os.environ.get("SEED") or random.randrange(10 ** 9))
+    seed = int(os.environ.get("SEED") or random.randrange(10**9))
     print(f"SEED={seed}")
     return random.Random(seed)
 
@@ -109,8 +109,9 @@ def waits_to_retry(fake):
 
 
 def waits_as_told(fake):
-    step = fake.fault(429, path="/v2/conversations", times=None,
-                      headers={"X-RateLimit-Retry-After": "60"})
+    step = fake.fault(
+        429, path="/v2/conversations", times=None, headers={"X-RateLimit-Retry-After": "60"}
+    )
     return lambda: step.hits
 
 
@@ -136,11 +137,20 @@ def waits_for_a_token_that_can_be_had_again(fake):
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("situation", [
-    waits_to_retry, waits_as_told, waits_as_told_for_a_token, waits_for_its_pace,
-    waits_for_an_answer, waits_for_a_token_that_can_be_had_again])
+@pytest.mark.parametrize(
+    "situation",
+    [
+        waits_to_retry,
+        waits_as_told,
+        waits_as_told_for_a_token,
+        waits_for_its_pace,
+        waits_for_an_answer,
+        waits_for_a_token_that_can_be_had_again,
+    ],
+)
 def test_a_signal_ends_the_run_within_seconds_even_while_it(
-        tap, fake, situation, signum, concurrency):
+    tap, fake, situation, signum, concurrency
+):
     """So early that nobody need read stdout meanwhile: it fits into the pipe."""
     tap.configure(concurrency=concurrency, retry_seconds=300)
     ready = situation(fake)
@@ -174,6 +184,7 @@ def test_a_signal_in_the_middle_of_the_rows_leaves_whole_lines(tap, fake, signum
 
 def test_signals_that_come_in_a_bunch_are_as_good_as_one(tap, fake):
     """As when a terminal tells all of a pipeline, and the runner passes it on."""
+
     def bunch(_):
         for _ in range(40):
             for signum in (signal.SIGINT, signal.SIGTERM):

@@ -11,8 +11,10 @@ def levels(run):
 
 def counts(run):
     """What the last lines say of each stream: {name: rows}."""
-    return {name: int(rows) for name, rows in
-            re.findall(r"^INFO (\w+): (\d+) rows\b", run.log, re.MULTILINE)}
+    return {
+        name: int(rows)
+        for name, rows in re.findall(r"^INFO (\w+): (\d+) rows\b", run.log, re.MULTILINE)
+    }
 
 
 def test_a_good_run_says_nothing_but_information_and_only_on_stderr(whole):
@@ -25,11 +27,13 @@ def test_it_ends_with_a_count_of_rows_per_stream(whole):
     fake, run = whole
     assert counts(run) == {name: len(run.records(name)) for name in TABLE}
     assert all(counts(run)[name] >= rows for name, rows in fake.truth_counts().items())
-    last = [line for line in run.log.splitlines() if " rows" in line][-len(TABLE):]
+    last = [line for line in run.log.splitlines() if " rows" in line][-len(TABLE) :]
     assert [line.split()[1].rstrip(":") for line in last] == list(TABLE)
     for name in TABLE:
-        assert (f'"record_count", "value": {counts(run)[name]}, "tags": {{"endpoint": "{name}"}}'
-                in run.log)
+        assert (
+            f'"record_count", "value": {counts(run)[name]}, "tags": {{"endpoint": "{name}"}}'
+            in run.log
+        )
 
 
 def test_windows_tell_what_is_read_and_how_many_rows_of_how_many(whole):
@@ -37,9 +41,11 @@ def test_windows_tell_what_is_read_and_how_many_rows_of_how_many(whole):
     end = run.bookmarks["users"]
     for stream, total in (("conversations", 200), ("customers", 120)):
         assert f"{stream}: reading what changed from 2010-01-01T00:00:00Z to {end}" in run.log
-        lines = re.findall(rf"{stream}: window (\S+) to (\S+) read; (\d+) of (\d+) rows "
-                           r"\((\d+) %\), (\d+) rows/s, .* left; \d+ of \d+ requests a minute",
-                           run.log)
+        lines = re.findall(
+            rf"{stream}: window (\S+) to (\S+) read; (\d+) of (\d+) rows "
+            r"\((\d+) %\), (\d+) rows/s, .* left; \d+ of \d+ requests a minute",
+            run.log,
+        )
         first, *_, last = lines
         assert first[0] == "2010-01-01T00:00:00Z" and last[1] == end
         assert {int(line[3]) for line in lines} == {total}
@@ -54,8 +60,11 @@ def test_a_second_run_counts_what_it_brought(tap, fake):
     fake.clock_offset = 3600
     fake.touch(key)
     run = tap.good_run(state=first.state, catalog=catalog)
-    assert counts(run) == {"conversations": 1, "conversation_threads": len(fake.threads(key)),
-                           "users": 1}
+    assert counts(run) == {
+        "conversations": 1,
+        "conversation_threads": len(fake.threads(key)),
+        "users": 1,
+    }
     assert f"reading what changed from {first.bookmarks['users'][:11]}" in run.log
 
 
@@ -65,7 +74,7 @@ def test_a_stream_that_fails_is_named_with_the_apis_words_and_the_others_are_com
     assert run.code == 1 and run.streams == set(TABLE) - {"teams", "team_members"}
     critical = [line for line in run.log.splitlines() if line.startswith("CRITICAL")]
     for stream in ("teams", "team_members"):
-        line, = [line for line in critical if line.startswith(f"CRITICAL {stream} ")]
+        (line,) = [line for line in critical if line.startswith(f"CRITICAL {stream} ")]
         assert "GET /v2/teams answered 418" in line
         assert "No teams today" in line and "lamp-77" in line
     assert critical[-1].startswith("CRITICAL 2 of 11 streams failed")
@@ -77,8 +86,11 @@ def test_a_plan_without_reports_leads_to_advice_and_no_other_stream_suffers(tap,
     fake.plan = "standard"
     run = tap.run()
     assert run.code == 1 and run.streams == set(TABLE) - {"happiness_ratings_report"}
-    line, = [line for line in run.log.splitlines()
-             if line.startswith("CRITICAL happiness_ratings_report")]
+    (line,) = [
+        line
+        for line in run.log.splitlines()
+        if line.startswith("CRITICAL happiness_ratings_report")
+    ]
     assert "403" in line and "Reports need a Plus or Pro plan" in line
     assert "deselect the stream in the catalog" in line
     assert set(run.state) == {"bookmarks"}
@@ -88,7 +100,7 @@ def test_refused_credentials_lead_to_advice_and_end_the_run(tap, fake):
     tap.configure(client_secret="wrong-secret")
     run = tap.run()
     assert run.code == 1 and not run.of_type("RECORD")
-    line, = [line for line in run.log.splitlines() if line.startswith("CRITICAL")]
+    (line,) = [line for line in run.log.splitlines() if line.startswith("CRITICAL")]
     assert "401" in line and "Client authentication failed" in line
     assert "client_id and client_secret" in line and "wrong-secret" not in run.log
     assert len(fake.requests) == 1
@@ -102,8 +114,12 @@ def test_no_secret_is_ever_told(tap, fake):
     fake.fault(400, path="/v2/workflows", body=f'{{"message": "{fake.client_secret} is no id"}}')
     run = tap.run()
     assert run.code == 1 and "is no id" in run.log
-    secrets = {config[name] for config in (before, tap.config) for name in (
-        "client_secret", "refresh_token", "access_token") if name in config}
+    secrets = {
+        config[name]
+        for config in (before, tap.config)
+        for name in ("client_secret", "refresh_token", "access_token")
+        if name in config
+    }
     assert len(secrets) == 4
     written = run.log + "\n".join(run.lines)
     assert not [secret for secret in secrets if secret in written] and "Bearer" not in written

@@ -46,20 +46,24 @@ class Editor:
         for _ in range(min(self.left, self.rng.randint(1, 4))):
             self.left, self.made = self.left - 1, self.made + 1
             key = self.rng.choice(fake.conversation_ids)
-            self.rng.choice((
-                lambda key=key: fake.touch(key),
-                lambda key=key: fake.touch(key, subject=f"Edit {self.made}"),
-                lambda key=key: fake.add_thread(key, body=f"Edit {self.made}"),
-                lambda: fake.add_conversation(threads=2),
-                lambda: fake.touch_customer(self.rng.choice(fake.customer_ids), age=str(self.made)),
-            ))()
+            self.rng.choice(
+                (
+                    lambda key=key: fake.touch(key),
+                    lambda key=key: fake.touch(key, subject=f"Edit {self.made}"),
+                    lambda key=key: fake.add_thread(key, body=f"Edit {self.made}"),
+                    lambda: fake.add_conversation(threads=2),
+                    lambda: fake.touch_customer(
+                        self.rng.choice(fake.customer_ids), age=str(self.made)
+                    ),
+                )
+            )()
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("embed", ["complete", "error_500"])
 def test_edits_between_any_two_pages(tap, fake, target, concurrency, embed):
     tap.configure(concurrency=concurrency)
-    seed = random.randrange(10 ** 9)
+    seed = random.randrange(10**9)
     print(f"seed {seed}")
     editor = Editor(random.Random(seed), edits=80)
     fake.embed = embed
@@ -74,8 +78,9 @@ def test_edits_between_any_two_pages(tap, fake, target, concurrency, embed):
 @pytest.mark.parametrize("place", [0, 12, -1])
 def test_one_row_that_leaves_hides_no_other(small, target, page, place):
     tap, fake = small
-    fake.before(lambda fake: fake.touch(by_date(fake)[place]),
-                path=CONVERSATIONS + f".*page={page}")
+    fake.before(
+        lambda fake: fake.touch(by_date(fake)[place]), path=CONVERSATIONS + f".*page={page}"
+    )
     run(tap, target)
     run(tap, target)
     assert not target.lacks(fake)
@@ -86,10 +91,14 @@ def test_one_row_that_leaves_hides_no_other(small, target, page, place):
 def test_a_list_that_shrinks_below_the_page_that_is_asked_for(small, target, number, concurrency):
     tap, fake = small
     tap.configure(concurrency=concurrency)
-    fake.before(lambda fake: [fake.touch(key, subject="Late") for key in by_date(fake)[:number]],
-                path=CONVERSATIONS + ".*page=6")
-    fake.before(lambda fake: [fake.touch_customer(key) for key in fake.customer_ids[:number]],
-                path=CUSTOMERS + ".*page=4")
+    fake.before(
+        lambda fake: [fake.touch(key, subject="Late") for key in by_date(fake)[:number]],
+        path=CONVERSATIONS + ".*page=6",
+    )
+    fake.before(
+        lambda fake: [fake.touch_customer(key) for key in fake.customer_ids[:number]],
+        path=CUSTOMERS + ".*page=4",
+    )
     run(tap, target)
     run(tap, target)
     assert not target.lacks(fake)
@@ -99,8 +108,7 @@ def test_a_row_deleted_between_two_pages_of_any_list(tap, fake, target):
     fake.members = dict.fromkeys(fake.members, ())
     for name in ("users", "workflows"):
         fake.page_sizes[name] = 3
-        fake.before(lambda fake, name=name: fake.tables[name].pop(0),
-                    path=f"/v2/{name}.*page=2")
+        fake.before(lambda fake, name=name: fake.tables[name].pop(0), path=f"/v2/{name}.*page=2")
     fake.before(lambda fake: fake.delete(by_date(fake)[0]), path=CONVERSATIONS + ".*page=2")
     run(tap, target)
     assert not target.lacks(fake)
@@ -127,8 +135,12 @@ def test_pages_that_change_their_size_in_mid_run(tap, fake, target, size):
 
 
 def test_a_bulk_edit_while_the_tap_runs(tap, fake, target):
-    edits = fake.before(lambda fake: fake.bulk_touch(fake.conversation_ids[::2]),
-                        path=CONVERSATIONS + ".*page=", times=2, skip=5)
+    edits = fake.before(
+        lambda fake: fake.bulk_touch(fake.conversation_ids[::2]),
+        path=CONVERSATIONS + ".*page=",
+        times=2,
+        skip=5,
+    )
     run(tap, target)
     assert edits.hits == 2
     run(tap, target)
@@ -241,8 +253,9 @@ def test_the_same_among_rows_of_the_last_minutes(small, target):
 @pytest.mark.parametrize("hours", [-26, -3, 3, 26])
 def test_a_server_clock_hours_from_ours(tmp_path, target, hours):
     now = datetime.now(timezone.utc) + timedelta(hours=hours)
-    with FakeHelpScout(build(30, customers=20, now=now), page_size=5,
-                       clock_offset=hours * 3600) as fake:
+    with FakeHelpScout(
+        build(30, customers=20, now=now), page_size=5, clock_offset=hours * 3600
+    ) as fake:
         tap, edited = Tap(fake, tmp_path), fake.conversation_ids[2:8:2]
         tap.configure(access_token=fake.new_access_token())
         fake.before(lambda fake: fake.touch(edited[0], subject="As the run began"), path=LIST)
@@ -275,10 +288,10 @@ def test_another_clock_on_the_way_does_not_move_the_bookmark(tap, fake, target, 
 
 
 def test_the_date_of_a_gateway_that_never_lets_through_counts_no_further_than_ours(
-        tap, fake, target):
+    tap, fake, target
+):
     tap.configure(access_token=fake.new_access_token(), retry_seconds=0)
-    fake.fault(502, path="/users/me", times=None,
-               headers={"Date": "Fri, 01 Jan 2100 00:00:00 GMT"})
+    fake.fault(502, path="/users/me", times=None, headers={"Date": "Fri, 01 Jan 2100 00:00:00 GMT"})
     run(tap, target)
     fake.touch(fake.conversation_ids[3], subject="After the run")
     run(tap, target)
@@ -286,11 +299,14 @@ def test_the_date_of_a_gateway_that_never_lets_through_counts_no_further_than_ou
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-@pytest.mark.parametrize("vanish", [
-    lambda fake, key: fake.delete(key),
-    lambda fake, key: fake.merge(key, into=by_date(fake)[3])], ids=["deleted", "merged"])
+@pytest.mark.parametrize(
+    "vanish",
+    [lambda fake, key: fake.delete(key), lambda fake, key: fake.merge(key, into=by_date(fake)[3])],
+    ids=["deleted", "merged"],
+)
 def test_a_conversation_that_is_gone_when_its_threads_are_asked_for(
-        small, target, vanish, concurrency):
+    small, target, vanish, concurrency
+):
     tap, fake = small
     tap.configure(concurrency=concurrency)
     fake.embed = "no_line_items"  # so that each listing is asked for
@@ -305,10 +321,13 @@ def test_a_conversation_that_is_gone_when_its_threads_are_asked_for(
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("embed, page", [
-    ("complete", "threads$"), ("no_line_items", "threads$"), ("no_line_items", "threads.*page=2")])
+@pytest.mark.parametrize(
+    "embed, page",
+    [("complete", "threads$"), ("no_line_items", "threads$"), ("no_line_items", "threads.*page=2")],
+)
 def test_a_conversation_that_leaves_the_window_while_its_threads_are_listed(
-        tap, fake, target, embed, page):
+    tap, fake, target, embed, page
+):
     fake.embed = embed
     longest = max(fake.conversation_ids, key=lambda key: len(fake.threads(key)))
     changed = fake.before(lambda fake: fake.add_thread(longest), path=f"/{longest}/{page}")

@@ -20,8 +20,17 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tap_helpscout"
 MODULES = sorted(PACKAGE.glob("*.py"))
 # From left to right, as the modules may import one another: none imports one further left.
-ORDER = ["__init__", "sync", "reading", "client", "auth", "discover", "config", "streams",
-         "transform"]
+ORDER = [
+    "__init__",
+    "sync",
+    "reading",
+    "client",
+    "auth",
+    "discover",
+    "config",
+    "streams",
+    "transform",
+]
 
 
 def parsed(module):
@@ -46,23 +55,32 @@ def _built(tmp_path_factory):
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-*"))
 
     def python(*args):
-        subprocess.run([sys.executable, "-m", *args], check=True, cwd=source, timeout=300,
-                       capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", *args], check=True, cwd=source, timeout=300, capture_output=True
+        )
 
     what = "."
     setuptools = importlib.util.find_spec("setuptools")
     if setuptools and importlib.util.find_spec("setuptools.command.bdist_wheel"):
         python("build", "--no-isolation")
-        what, = map(str, (source / "dist").glob("*.whl"))
-    python("pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps",
-           "--target", str(target), what)
+        (what,) = map(str, (source / "dist").glob("*.whl"))
+    python(
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(target),
+        what,
+    )
     return target
 
 
 @pytest.fixture(name="said", scope="module")
 def _said(built):
     """What the installed package says of itself."""
-    path, = built.glob("*.dist-info")
+    (path,) = built.glob("*.dist-info")
     return metadata.Distribution.at(path)
 
 
@@ -71,10 +89,11 @@ def test_every_dependency_has_a_range_and_every_import_is_a_dependency(said):
         assert ">=" in line and re.search(r"(?<![<=])<\d", line), line
     declared = {re.match(r"[\w-]+", line)[0] for line in said.requires if "extra ==" not in line}
     used = {name.split(".")[0] for module in MODULES for name in imports(module)}
-    foreign = {name for name in used
-               if "site-packages" in (importlib.util.find_spec(name).origin or "")}
+    foreign = {
+        name for name in used if "site-packages" in (importlib.util.find_spec(name).origin or "")
+    }
     assert {{"singer": "singer-python"}.get(name, name) for name in foreign} == declared
-    assert said.metadata["Requires-Python"] == ">=3.9"
+    assert said.metadata["Requires-Python"] == ">=3.10"
 
 
 def test_version_licence_and_changelog_agree(said):
@@ -95,8 +114,11 @@ def test_no_module_imports_one_to_its_left():
 
 def test_streams_are_named_in_their_table_and_nowhere_else():
     for module in MODULES:
-        named = {node.value for node in ast.walk(parsed(module))
-                 if isinstance(node, ast.Constant) and node.value in STREAMS}
+        named = {
+            node.value
+            for node in ast.walk(parsed(module))
+            if isinstance(node, ast.Constant) and node.value in STREAMS
+        }
         assert named == (set(STREAMS) if module.stem == "streams" else set()), module.name
 
 
@@ -106,23 +128,42 @@ def test_each_stream_has_a_schema_and_each_schema_a_stream():
 
 def test_the_sample_config_is_what_a_config_must_hold_and_works(tap, fake):
     sample = json.loads((ROOT / "sample_config.json").read_text(encoding="utf-8"))
-    assert set(sample) == {setting.name for setting in dataclasses.fields(Config)
-                           if setting.default is dataclasses.MISSING}
-    tap.config_path.write_text(json.dumps({
-        **sample, "api_url": fake.url, "client_id": fake.client_id,
-        "client_secret": fake.client_secret}))
+    assert set(sample) == {
+        setting.name
+        for setting in dataclasses.fields(Config)
+        if setting.default is dataclasses.MISSING
+    }
+    tap.config_path.write_text(
+        json.dumps(
+            {
+                **sample,
+                "api_url": fake.url,
+                "client_id": fake.client_id,
+                "client_secret": fake.client_secret,
+            }
+        )
+    )
     assert tap.good_run(catalog=tap.select("users")).ids("users")
 
 
 def test_an_installed_package_holds_its_modules_and_schemas_and_no_tests(built):
-    files = {str(path.relative_to(built)) for path in built.rglob("*")
-             if path.suffix in (".py", ".json") and ".dist-info" not in str(path)}
+    files = {
+        str(path.relative_to(built))
+        for path in built.rglob("*")
+        if path.suffix in (".py", ".json") and ".dist-info" not in str(path)
+    }
     assert files == {f"tap_helpscout/{module.name}" for module in MODULES} | {
-        f"tap_helpscout/schemas/{name}.json" for name in STREAMS}
+        f"tap_helpscout/schemas/{name}.json" for name in STREAMS
+    }
 
 
 def test_an_installed_package_discovers(built):
-    done = subprocess.run([sys.executable, str(built / "bin" / "tap-helpscout"), "--discover"],
-                          env={"PYTHONPATH": str(built)}, capture_output=True, check=True,
-                          timeout=60, cwd=built)
+    done = subprocess.run(
+        [sys.executable, str(built / "bin" / "tap-helpscout"), "--discover"],
+        env={"PYTHONPATH": str(built)},
+        capture_output=True,
+        check=True,
+        timeout=60,
+        cwd=built,
+    )
     assert len(json.loads(done.stdout)["streams"]) == len(STREAMS)

@@ -19,9 +19,12 @@ START, OAUTH = "Five minutes to first data", "Accounts of others: OAuth"
 CODE = "a-code-from-the-browser"
 # Blocks that are marked `<!-- not run: why -->` in the README: section, and the block's first word.
 NOT_RUN = []
-PROGRAMS = {".": "tap-helpscout", "target-jsonl": "target-jsonl",
-            "meltanolabs-target-postgres": "target-postgres",
-            "meltanolabs-target-csv": "target-csv"}
+PROGRAMS = {
+    ".": "tap-helpscout",
+    "target-jsonl": "target-jsonl",
+    "meltanolabs-target-postgres": "target-postgres",
+    "meltanolabs-target-csv": "target-csv",
+}
 # Both fail on anything else that they are asked.
 PYTHON = """#!/bin/sh -e
 if [ "$1 $2 $#" = "-m venv 3" ]; then mkdir "$3" "$3/bin"; cp {pip} "$3/bin"
@@ -40,6 +43,7 @@ ln -s {programs}/$program "$(dirname "$0")"
 
 class Authorizing(FakeHelpScout):
     """Takes the code, too, that the owner's browser brings."""
+
     exchange = None
 
     def _token(self, pairs, headers, body):
@@ -65,8 +69,7 @@ def _session(tmp_path):
         stand_ins.put(name, programs)
     python, pip = tmp_path / "bin" / "python3", tmp_path / "pip"
     python.parent.mkdir()
-    packages = "\n".join(f"{package}) program={program};;"
-                         for package, program in PROGRAMS.items())
+    packages = "\n".join(f"{package}) program={program};;" for package, program in PROGRAMS.items())
     pip.write_text(PIP.format(packages=packages, programs=programs))
     python.write_text(PYTHON.format(pip=pip, python=sys.executable))
     for script in (pip, python):
@@ -75,20 +78,32 @@ def _session(tmp_path):
     home.mkdir()
 
     with Authorizing() as fake:
+
         def run(*texts):
             script = "".join(f"echo '### block {i}' >&2\n{text}" for i, text in enumerate(texts))
             for old, new in {
-                    "YOUR_APP_ID": fake.client_id, "YOUR_APP_SECRET": fake.client_secret,
-                    '  "start_date"': f'  "api_url": "{fake.url}",\n  "start_date"',
-                    "https://api.helpscout.net": fake.url, "THE_CODE": CODE,
-                    "THE_REFRESH_TOKEN": fake.new_refresh_token()}.items():
+                "YOUR_APP_ID": fake.client_id,
+                "YOUR_APP_SECRET": fake.client_secret,
+                '  "start_date"': f'  "api_url": "{fake.url}",\n  "start_date"',
+                "https://api.helpscout.net": fake.url,
+                "THE_CODE": CODE,
+                "THE_REFRESH_TOKEN": fake.new_refresh_token(),
+            }.items():
                 script = script.replace(old, new)
             assert "helpscout.net" not in script
             done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", script], cwd=stand_ins.ROOT, capture_output=True,
-                text=True, timeout=300, check=False,
-                env={"HOME": str(home), "PATH": f"{python.parent}:{os.environ['PATH']}",
-                     "NO_PROXY": "127.0.0.1"})
+                ["bash", "-euo", "pipefail", "-c", script],
+                cwd=stand_ins.ROOT,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+                env={
+                    "HOME": str(home),
+                    "PATH": f"{python.parent}:{os.environ['PATH']}",
+                    "NO_PROXY": "127.0.0.1",
+                },
+            )
             assert done.returncode == 0, done.stdout + done.stderr
             return done.stdout
 
@@ -97,15 +112,19 @@ def _session(tmp_path):
 
 def arrived(folder, stream):
     """The rows in the files of target-jsonl, oldest first."""
-    return [json.loads(line) for path in sorted(folder.glob(f"{stream}-*.jsonl"))
-            for line in path.read_bytes().splitlines()]
+    return [
+        json.loads(line)
+        for path in sorted(folder.glob(f"{stream}-*.jsonl"))
+        for line in path.read_bytes().splitlines()
+    ]
 
 
 def test_every_block_is_run_or_says_why_not():
     found = [(heading, block) for heading in SECTIONS for block in FENCE.finditer(section(heading))]
     assert {block["language"] for _, block in found} <= {"bash", "json", "text", "mermaid"}
     assert [(heading, block["text"].split()[0]) for heading, block in found if block["why"]] == (
-        NOT_RUN)
+        NOT_RUN
+    )
     assert len(found) == len(list(FENCE.finditer(README)))
     assert len(found) * 2 == len(re.findall(r"^```", README, re.MULTILINE))
 
@@ -121,14 +140,19 @@ def test_five_minutes(session):
     since = "2026-01-01T00:00:00Z"
     changed = {row["id"] for row in fake.truth()["customers"] if row["updatedAt"] >= since}
     assert {row["id"] for row in arrived(folder, "customers")} == changed
-    asked = [request.params["modifiedSince"] for request in fake.requests
-             if request.path == "/v2/customers"]
+    asked = [
+        request.params["modifiedSince"]
+        for request in fake.requests
+        if request.path == "/v2/customers"
+    ]
     assert since > asked[0] and asked[-1] > "2026-01-02"
     assert (folder / "config.json").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("heading", [heading for heading in SECTIONS if commands(heading)
-                                     and heading not in (START, OAUTH)])
+@pytest.mark.parametrize(
+    "heading",
+    [heading for heading in SECTIONS if commands(heading) and heading not in (START, OAUTH)],
+)
 def test_commands_of(session, heading):
     _, _, run = session
     run(*commands(START), *commands(heading))
@@ -154,16 +178,20 @@ def test_the_script_goes_on_from_the_last_state_and_keeps_the_exit_code(session)
     fake.fault(400, "/v2/teams$")
     assert run("cd ~/helpscout\n./sync.sh || echo failed with $?\n") == "failed with 1\n"
     assert "teams is incomplete" in (folder / "tap.log").read_text(encoding="utf-8")
-    assert [row["id"] for row in arrived(folder, "conversations")[len(before):]] == [edited]
+    assert [row["id"] for row in arrived(folder, "conversations")[len(before) :]] == [edited]
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl, which the README uses here, is missing")
 def test_oauth(session):
     fake, folder, run = session
     answer = run(*commands(START), *commands(OAUTH))
-    assert json.loads(answer[answer.index("{"):])["refresh_token"]
-    assert fake.exchange == {"grant_type": "authorization_code", "code": CODE,
-                             "client_id": fake.client_id, "client_secret": fake.client_secret}
+    assert json.loads(answer[answer.index("{") :])["refresh_token"]
+    assert fake.exchange == {
+        "grant_type": "authorization_code",
+        "code": CODE,
+        "client_id": fake.client_id,
+        "client_secret": fake.client_secret,
+    }
     assert fake.token_requests[-1]["grant_type"] == "refresh_token"
     config = json.loads((folder / "their-config.json").read_text(encoding="utf-8"))
     assert config["refresh_token"] != fake.token_requests[-1]["refresh_token"]
@@ -173,5 +201,8 @@ def test_the_url_for_the_browser_has_no_secret():
     (block,) = blocks(section(OAUTH), "text")
     url = urlsplit(block["text"].strip())
     assert (url.scheme, url.hostname, url.path) == (
-        "https", "secure.helpscout.net", "/authentication/authorizeClientApplication")
+        "https",
+        "secure.helpscout.net",
+        "/authentication/authorizeClientApplication",
+    )
     assert parse_qs(url.query) == {"client_id": ["YOUR_APP_ID"], "state": ["YOUR_RANDOM_STRING"]}

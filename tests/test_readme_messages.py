@@ -99,9 +99,26 @@ def _own_certificate(tap):
     if not shutil.which("openssl"):
         pytest.skip("openssl, which makes the certificate, is not here")
     key, certificate = tap.folder / "key.pem", tap.folder / "certificate.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-                    "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True,
-                   capture_output=True)
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "1",
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
@@ -179,8 +196,13 @@ def _closed_pipe(tap):
 @meets("an error of the tap's own")
 def _bug(tap):
     broken = "import tap_helpscout as tap; tap.sync = None; tap.main()"
-    return subprocess.run([sys.executable, "-c", broken, "--config", tap.config_path], check=False,
-                          capture_output=True, text=True, timeout=60).stderr
+    return subprocess.run(
+        [sys.executable, "-c", broken, "--config", tap.config_path],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stderr
 
 
 def test_the_messages_in_the_readme_are_those_that_are_tried():

@@ -19,9 +19,13 @@ def plain(value):
     if not isinstance(value, dict):
         return value
     lifted = {**(value.get("_embedded") or {}), **value}
-    return {re.sub("[A-Z]", lambda letter: "_" + letter[0], name).lower().replace("-", "_"):
-            inner if name == "associatedEntities" else plain(inner)
-            for name, inner in lifted.items() if name not in ("_embedded", "_links")}
+    return {
+        re.sub("[A-Z]", lambda letter: "_" + letter[0], name).lower().replace("-", "_"): inner
+        if name == "associatedEntities"
+        else plain(inner)
+        for name, inner in lifted.items()
+        if name not in ("_embedded", "_links")
+    }
 
 
 def expected(stream, row):
@@ -29,8 +33,12 @@ def expected(stream, row):
     parent, row = row if isinstance(row, tuple) else (None, row)
     record = plain(row)
     if stream == "conversations":
-        dates = [record.get("created_at"), record.get("closed_at"), record.get("user_updated_at"),
-                 (record.get("customer_waiting_since") or {}).get("time")]
+        dates = [
+            record.get("created_at"),
+            record.get("closed_at"),
+            record.get("user_updated_at"),
+            (record.get("customer_waiting_since") or {}).get("time"),
+        ]
         record["updated_at"] = max(filter(DATE.match, map(str, dates)), default=EPOCH)
     elif stream == "conversation_threads":
         record["conversation_id"] = parent
@@ -52,7 +60,8 @@ def texts(records):
 def assert_complete(run, fake, *streams):
     for stream in streams:
         assert texts(run.records(stream)) == texts(
-            expected(stream, row) for row in fake.truth()[stream]), stream
+            expected(stream, row) for row in fake.truth()[stream]
+        ), stream
 
 
 @pytest.mark.parametrize("stream", TABLE)
@@ -65,7 +74,7 @@ def test_records_equal_their_source_field_by_field(whole, stream):
 @pytest.mark.parametrize("stream", TABLE)
 def test_records_fit_the_schema_that_was_written_before_them(whole, stream):
     _, run = whole
-    schema, = run.of_type("SCHEMA", stream)
+    (schema,) = run.of_type("SCHEMA", stream)
     first = next(message for message in run.messages if message.get("stream") == stream)
     assert first is schema and schema["key_properties"] == TABLE[stream][0]
     assert schema.get("bookmark_properties") == (TABLE[stream][1] and [TABLE[stream][1]])
@@ -77,8 +86,10 @@ def test_records_fit_the_schema_that_was_written_before_them(whole, stream):
 
 def test_a_parents_row_comes_before_its_childrens(whole):
     _, run = whole
-    for parent, child, key in (("conversations", "conversation_threads", "conversation_id"),
-                               ("mailboxes", "mailbox_folders", "mailbox_id")):
+    for parent, child, key in (
+        ("conversations", "conversation_threads", "conversation_id"),
+        ("mailboxes", "mailbox_folders", "mailbox_id"),
+    ):
         seen = set()
         for message in run.of_type("RECORD"):
             if message["stream"] == parent:
@@ -93,30 +104,62 @@ def test_records_are_the_same_whatever_the_concurrency(tap, fake, concurrency):
     assert_complete(tap.good_run(), fake, *TABLE)
 
 
-GONE = {name: ... for name in (
-    "number type folderId subject preview mailboxId createdBy createdAt closedBy closedAt "
-    "userUpdatedAt customerWaitingSince source tags cc bcc primaryCustomer customFields assignee "
-    "threads _embedded _links").split()}
+GONE = {
+    name: ...
+    for name in (
+        "number type folderId subject preview mailboxId createdBy createdAt closedBy closedAt "
+        "userUpdatedAt customerWaitingSince source tags cc bcc primaryCustomer customFields assignee "
+        "threads _embedded _links"
+    ).split()
+}
 LATE = "2024-02-29T23:59:59Z"
 ODD = {
-    **{f"{name} last": {"createdAt": "2024-01-01T00:00:00Z", "closedAt": "2024-01-01T00:00:00Z",
-                        "userUpdatedAt": "2024-01-01T00:00:00Z", "customerWaitingSince": {},
-                        name: {"time": LATE} if name == "customerWaitingSince" else LATE}
-       for name in ("createdAt", "closedAt", "userUpdatedAt", "customerWaitingSince")},
+    **{
+        f"{name} last": {
+            "createdAt": "2024-01-01T00:00:00Z",
+            "closedAt": "2024-01-01T00:00:00Z",
+            "userUpdatedAt": "2024-01-01T00:00:00Z",
+            "customerWaitingSince": {},
+            name: {"time": LATE} if name == "customerWaitingSince" else LATE,
+        }
+        for name in ("createdAt", "closedAt", "userUpdatedAt", "customerWaitingSince")
+    },
     "null": {**dict.fromkeys(GONE, None), "type": "email"},
     "missing": {**GONE, "type": "email"},
-    "empty objects": {name: {} for name in (
-        "assignee", "createdBy", "closedByUser", "customerWaitingSince", "source", "snooze",
-        "nextEvent", "primaryCustomer", "_embedded", "_links")},
+    "empty objects": {
+        name: {}
+        for name in (
+            "assignee",
+            "createdBy",
+            "closedByUser",
+            "customerWaitingSince",
+            "source",
+            "snooze",
+            "nextEvent",
+            "primaryCustomer",
+            "_embedded",
+            "_links",
+        )
+    },
     "empty lists": {"tags": [], "cc": [], "bcc": [], "customFields": []},
-    "null within": {"tags": [None, {"id": None, "tag": ""}], "cc": [None, ""],
-                    "customFields": [{"id": 9, "value": None}], "assignee": {"id": None},
-                    "customerWaitingSince": {"time": None, "friendly": ""}},
-    "unicode": {"subject": "a\u2028b\u2029c\x85d\x1c\x1d\x0b\x0ce \U0001F422 \ufeff \u202e",
-                "preview": "\\u2028 \\ \" </script> \r\n\t 山田 \x7f",
-                "cc": ["größe@ünïcode.example"]},
-    "no date that can be read": {"createdAt": "", "closedAt": None, "userUpdatedAt": "soon",
-                                 "customerWaitingSince": {"time": "2020"}},
+    "null within": {
+        "tags": [None, {"id": None, "tag": ""}],
+        "cc": [None, ""],
+        "customFields": [{"id": 9, "value": None}],
+        "assignee": {"id": None},
+        "customerWaitingSince": {"time": None, "friendly": ""},
+    },
+    "unicode": {
+        "subject": "a\u2028b\u2029c\x85d\x1c\x1d\x0b\x0ce \U0001f422 \ufeff \u202e",
+        "preview": '\\u2028 \\ " </script> \r\n\t 山田 \x7f',
+        "cc": ["größe@ünïcode.example"],
+    },
+    "no date that can be read": {
+        "createdAt": "",
+        "closedAt": None,
+        "userUpdatedAt": "soon",
+        "customerWaitingSince": {"time": "2020"},
+    },
 }
 
 
@@ -127,24 +170,49 @@ def test_odd_conversations_arrive_as_they_are(tap, fake, changes):
     assert_complete(run, fake, "conversations", "conversation_threads")
 
 
-@pytest.mark.parametrize("changes", [
-    {"_embedded": ...}, {"_embedded": None}, {"_embedded": {}}, {"_embedded": []},
-    {"_embedded": {"emails": None, "address": {}, "properties": [], "websites": [None, {}]}},
-    {"_embedded": {"social-profiles": [{"id": 1, "value": "lamp"}], "address": None}},
-    {"_embedded": {"emails": [{"_links": {}, "id": 1, "_embedded": {"value": "a@b.example"}}]}},
-    {"firstName": None, "lastName": ..., "organizationId": 0, "draft": None, "age": ""},
-], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"_embedded": ...},
+        {"_embedded": None},
+        {"_embedded": {}},
+        {"_embedded": []},
+        {"_embedded": {"emails": None, "address": {}, "properties": [], "websites": [None, {}]}},
+        {"_embedded": {"social-profiles": [{"id": 1, "value": "lamp"}], "address": None}},
+        {"_embedded": {"emails": [{"_links": {}, "id": 1, "_embedded": {"value": "a@b.example"}}]}},
+        {"firstName": None, "lastName": ..., "organizationId": 0, "draft": None, "age": ""},
+    ],
+    ids=str,
+)
 def test_odd_customers_arrive_as_they_are(tap, fake, changes):
     fake.touch_customer(fake.customer_ids[3], **changes)
     assert_complete(tap.good_run(catalog=tap.select("customers")), fake, "customers")
 
 
-@pytest.mark.parametrize("fields", [
-    {"action": {"type": "default", "associatedEntities": {"oldMailboxId": 1, "A_b": {"cD": None}}}},
-    {"action": {}, "customer": None, "createdBy": {}, "assignedTo": ..., "to": None, "body": None},
-    {"_embedded": None}, {"_embedded": ...}, {"_embedded": {"attachments": [{"mimeType": None}]}},
-    {"rating": {}, "scheduled": None, "openedAt": None, "linkedConversationId": 12},
-], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {
+            "action": {
+                "type": "default",
+                "associatedEntities": {"oldMailboxId": 1, "A_b": {"cD": None}},
+            }
+        },
+        {
+            "action": {},
+            "customer": None,
+            "createdBy": {},
+            "assignedTo": ...,
+            "to": None,
+            "body": None,
+        },
+        {"_embedded": None},
+        {"_embedded": ...},
+        {"_embedded": {"attachments": [{"mimeType": None}]}},
+        {"rating": {}, "scheduled": None, "openedAt": None, "linkedConversationId": 12},
+    ],
+    ids=str,
+)
 def test_odd_threads_arrive_as_they_are(tap, fake, fields):
     fake.add_thread(fake.conversation_ids[3], **fields)
     run = tap.good_run(catalog=tap.select("conversation_threads"))
@@ -155,7 +223,7 @@ def test_odd_rows_of_other_lists_arrive_as_they_are(tap, fake):
     fake.touch_row("users", 502, firstName=None, role=..., alternateEmails=None, _links=None)
     fake.touch_row("mailbox_fields", 9001, options=[None, {}], required=None)
     fake.touch_row("mailbox_folders", 11, userId=None, totalCount=...)
-    fake.touch_row("teams", 802, name="Lamp \u2028 \x85 \U0001F319", photoUrl=None)
+    fake.touch_row("teams", 802, name="Lamp \u2028 \x85 \U0001f319", photoUrl=None)
     fake.ratings[0] = {**fake.ratings[0], "ratingComments": "\u2028", "ratingUserName": None}
     assert_complete(tap.good_run(), fake, *TABLE)
 
@@ -169,26 +237,33 @@ def test_half_a_surrogate_pair_arrives(tap, fake):
 
 def test_a_conversation_without_any_date_has_an_updated_at(whole):
     fake, run = whole
-    dateless, = [row["id"] for row in fake.truth()["conversations"] if "createdAt" not in row]
-    assert [record["updated_at"] for record in run.records("conversations")
-            if record["id"] == dateless] == [EPOCH]
+    (dateless,) = [row["id"] for row in fake.truth()["conversations"] if "createdAt" not in row]
+    assert [
+        record["updated_at"] for record in run.records("conversations") if record["id"] == dateless
+    ] == [EPOCH]
 
 
 def test_unknown_fields_are_left_out_with_one_warning_each(tap, fake):
     for key in fake.conversation_ids[:2]:
-        fake.touch(key, shoeSize=43, createdBy={"id": 1, "hat": {"rim": "wide"}},
-                   tags=[{"id": 601, "mood": "dim"}, {"id": 602, "mood": "bright"}])
+        fake.touch(
+            key,
+            shoeSize=43,
+            createdBy={"id": 1, "hat": {"rim": "wide"}},
+            tags=[{"id": 601, "mood": "dim"}, {"id": 602, "mood": "bright"}],
+        )
     catalog = tap.select("conversations", "mailboxes")
     conversations = catalog["streams"][0]
     conversations["metadata"].append(
-        {"breadcrumb": ["properties", "subject"], "metadata": {"selected": False}})
+        {"breadcrumb": ["properties", "subject"], "metadata": {"selected": False}}
+    )
     run = tap.good_run(catalog=catalog)
     warnings = [line for line in run.log.splitlines() if line.startswith("WARNING")]
     assert len(warnings) == 3
     for path in ("shoe_size", "created_by.hat", "tags.mood"):
         assert sum(f"conversations: the API sends {path}," in line for line in warnings) == 1
-    assert not {"shoe_size", "subject"} & {key for record in run.records("conversations")
-                                           for key in record}
+    assert not {"shoe_size", "subject"} & {
+        key for record in run.records("conversations") for key in record
+    }
     assert {"id": 1} in [record.get("created_by") for record in run.records("conversations")]
 
 
@@ -203,12 +278,18 @@ def test_a_row_without_its_key_is_left_out_with_a_warning(tap, fake, missing):
 
 
 def test_a_member_without_an_id_is_left_out_with_a_warning(tap, fake):
-    fake.fault(200, path="/v2/teams/801/members", body={
-        "_embedded": {"users": [{"firstName": "Ada"}, {"id": 502}]},
-        "page": {"size": 50, "totalElements": 2, "totalPages": 1, "number": 1}})
+    fake.fault(
+        200,
+        path="/v2/teams/801/members",
+        body={
+            "_embedded": {"users": [{"firstName": "Ada"}, {"id": 502}]},
+            "page": {"size": 50, "totalElements": 2, "totalPages": 1, "number": 1},
+        },
+    )
     run = tap.good_run(catalog=tap.select("team_members"))
-    assert [record["user_id"] for record in run.records("team_members")
-            if record["team_id"] == 801] == [502]
+    assert [
+        record["user_id"] for record in run.records("team_members") if record["team_id"] == 801
+    ] == [502]
     assert "WARNING team_members: a row without its key team_id, user_id is left out" in run.log
 
 
@@ -222,4 +303,5 @@ def test_an_empty_account_writes_schemas_and_state(tap, fake):
     assert run.streams == {"customers"}
     assert {message["stream"] for message in run.of_type("SCHEMA")} == set(TABLE)
     assert set(run.bookmarks) == {"conversation_threads"} | {
-        name for name, (_, replication_key, *_) in TABLE.items() if replication_key}
+        name for name, (_, replication_key, *_) in TABLE.items() if replication_key
+    }

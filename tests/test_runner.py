@@ -21,13 +21,22 @@ HOST = "api.helpscout.test"  # which no name server knows
 
 # -- config ---------------------------------------------------------------------------------------
 
+
 def test_numbers_may_be_strings(tap, fake):
-    tap.configure(concurrency="1", request_timeout="20", rate_limit_share="0.5",
-                  retry_seconds="10", lookback_seconds="60")
+    tap.configure(
+        concurrency="1",
+        request_timeout="20",
+        rate_limit_share="0.5",
+        retry_seconds="10",
+        lookback_seconds="60",
+    )
     fake.latency = 0.01
     run = tap.good_run(state={"bookmarks": {"customers": "2024-05-01T12:00:00Z"}})
-    asked = [request.params["modifiedSince"] for request in fake.requests
-             if request.path == "/v2/customers"]
+    asked = [
+        request.params["modifiedSince"]
+        for request in fake.requests
+        if request.path == "/v2/customers"
+    ]
     assert min(asked) == "2024-05-01T11:58:59Z"  # with the second that windows share
     assert fake.max_in_flight == 1
     assert run.records("mailboxes")
@@ -47,6 +56,7 @@ def test_settings_that_their_user_left_empty_have_their_default(tap, fake):
 
 
 # -- catalogs and states --------------------------------------------------------------------------
+
 
 def nodes(schema, breadcrumb=()):
     """The breadcrumbs of a schema and of all that is in it."""
@@ -68,14 +78,22 @@ def catalog_with(tap, words):
             path = ".".join(part for part in node if part != "properties")
             said[node] = {**said.get(node, {}), "selected": True, **stream_words.pop(path, {})}
         assert not stream_words
-        entry["metadata"] = [{"breadcrumb": list(node), "metadata": metadata}
-                             for node, metadata in said.items()]
+        entry["metadata"] = [
+            {"breadcrumb": list(node), "metadata": metadata} for node, metadata in said.items()
+        ]
     return catalog
 
 
 def test_selected_may_be_on_every_node(tap):
-    catalog = catalog_with(tap, {"conversations": dict.fromkeys(
-        ("id", "updated_at", "subject", "source.via", "tags.items.color"), {"selected": False})})
+    catalog = catalog_with(
+        tap,
+        {
+            "conversations": dict.fromkeys(
+                ("id", "updated_at", "subject", "source.via", "tags.items.color"),
+                {"selected": False},
+            )
+        },
+    )
     run = tap.good_run(catalog=catalog)
     records, (schema,) = run.records("conversations"), run.of_type("SCHEMA", "conversations")
     assert all(record["id"] and record["updated_at"] for record in records)
@@ -89,9 +107,15 @@ def test_selected_may_be_on_every_node(tap):
 
 def test_what_is_unsupported_is_left_out_though_selected(tap, fake):
     unsupported = {"inclusion": "unsupported"}
-    run = tap.good_run(catalog=catalog_with(tap, {
-        "customers": {"background": unsupported, "emails.items.value": unsupported},
-        "users": {"": unsupported}}))
+    run = tap.good_run(
+        catalog=catalog_with(
+            tap,
+            {
+                "customers": {"background": unsupported, "emails.items.value": unsupported},
+                "users": {"": unsupported},
+            },
+        )
+    )
     customers = run.records("customers")
     assert customers and not any("background" in customer for customer in customers)
     emails = [email for customer in customers for email in customer.get("emails", ())]
@@ -102,9 +126,19 @@ def test_what_is_unsupported_is_left_out_though_selected(tap, fake):
 
 def published_list(**properties):
     """A list as tap-helpscout 1.2.2 describes it."""
-    return {"anyOf": [{"type": "array", "items": {
-        "type": "object", "additionalProperties": False, "properties": properties}},
-        {"type": "null"}]}
+    return {
+        "anyOf": [
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": properties,
+                },
+            },
+            {"type": "null"},
+        ]
+    }
 
 
 def published_catalog():
@@ -112,34 +146,76 @@ def published_catalog():
     than fields in the metadata, each schema closed, some fields not there yet."""
     integer, text = {"type": ["null", "integer"]}, {"type": ["null", "string"]}
     moment = {**text, "format": "date-time"}
-    parents = {"id": integer, "updated_at": moment, "subject": text,
-               "tags": published_list(id=integer, color=text, tag=text)}
-    threads = {"id": integer, "type": text, "created_at": moment, "conversation_id": integer,
-               "attachments": published_list(id=integer, filename=text)}
-    customers = {"id": integer, "updated_at": moment,
-                 "properties": published_list(type=text, name=text, value=text),
-                 "address": {"type": ["null", "object"], "additionalProperties": False,
-                             "properties": {"city": text, "lines": {"anyOf": [
-                                 {"type": "array", "items": {"type": "string"}},
-                                 {"type": "null"}]}}}}
+    parents = {
+        "id": integer,
+        "updated_at": moment,
+        "subject": text,
+        "tags": published_list(id=integer, color=text, tag=text),
+    }
+    threads = {
+        "id": integer,
+        "type": text,
+        "created_at": moment,
+        "conversation_id": integer,
+        "attachments": published_list(id=integer, filename=text),
+    }
+    customers = {
+        "id": integer,
+        "updated_at": moment,
+        "properties": published_list(type=text, name=text, value=text),
+        "address": {
+            "type": ["null", "object"],
+            "additionalProperties": False,
+            "properties": {
+                "city": text,
+                "lines": {
+                    "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}]
+                },
+            },
+        },
+    }
 
     def entry(name, properties, *automatic):
-        method = {"forced-replication-method": "INCREMENTAL", "valid-replication-keys":
-                  ["updated_at"]} if "updated_at" in automatic else {
-                      "forced-replication-method": "FULL_TABLE"}
+        method = (
+            {"forced-replication-method": "INCREMENTAL", "valid-replication-keys": ["updated_at"]}
+            if "updated_at" in automatic
+            else {"forced-replication-method": "FULL_TABLE"}
+        )
         return {
-            "stream": name, "tap_stream_id": name, "key_properties": ["id"],
+            "stream": name,
+            "tap_stream_id": name,
+            "key_properties": ["id"],
             "schema": {"type": "object", "additionalProperties": False, "properties": properties},
-            "metadata": [{"breadcrumb": [], "metadata": {
-                "table-key-properties": ["id"], "inclusion": "available", "selected": True,
-                **method}}] + [
-                    {"breadcrumb": ["properties", field], "metadata": {
+            "metadata": [
+                {
+                    "breadcrumb": [],
+                    "metadata": {
+                        "table-key-properties": ["id"],
+                        "inclusion": "available",
+                        "selected": True,
+                        **method,
+                    },
+                }
+            ]
+            + [
+                {
+                    "breadcrumb": ["properties", field],
+                    "metadata": {
                         "inclusion": "automatic" if field in automatic else "available",
-                        "selected": True}} for field in properties]}
+                        "selected": True,
+                    },
+                }
+                for field in properties
+            ],
+        }
 
-    return {"streams": [entry("conversations", parents, "id", "updated_at"),
-                        entry("conversation_threads", threads, "id"),
-                        entry("customers", customers, "id", "updated_at")]}
+    return {
+        "streams": [
+            entry("conversations", parents, "id", "updated_at"),
+            entry("conversation_threads", threads, "id"),
+            entry("customers", customers, "id", "updated_at"),
+        ]
+    }
 
 
 def test_with_a_published_catalog_all_records_are_as_their_schema_says(tap, fake):
@@ -156,11 +232,18 @@ def test_with_a_published_catalog_all_records_are_as_their_schema_says(tap, fake
 
 def test_a_published_state_is_read_and_threads_that_it_has_no_word_of_come_whole(tap, fake):
     last = "2025-03-01T08:30:00"
-    run = tap.good_run(catalog=published_catalog(), state={
-        "currently_syncing": None,
-        "bookmarks": {"conversations": f"{last}Z", "customers": f"{last}.000000Z"}})
-    customers = [customer["id"] for customer in fake.truth()["customers"]
-                 if customer["updatedAt"] >= "2025-03-01T08:20:00Z"]
+    run = tap.good_run(
+        catalog=published_catalog(),
+        state={
+            "currently_syncing": None,
+            "bookmarks": {"conversations": f"{last}Z", "customers": f"{last}.000000Z"},
+        },
+    )
+    customers = [
+        customer["id"]
+        for customer in fake.truth()["customers"]
+        if customer["updatedAt"] >= "2025-03-01T08:20:00Z"
+    ]
     assert sorted(record["id"] for record in run.records("customers")) == customers != []
     assert 0 < len(run.records("conversations")) < len(fake.conversation_ids)
     assert len(run.records("conversation_threads")) == fake.truth_counts()["conversation_threads"]
@@ -169,6 +252,7 @@ def test_a_published_state_is_read_and_threads_that_it_has_no_word_of_come_whole
 
 
 # -- the process ----------------------------------------------------------------------------------
+
 
 def test_stdin_may_be_closed(tap):
     # Whatever the tap opens first then has stdin's number.
@@ -195,23 +279,30 @@ def test_in_a_locale_without_unicode_all_is_the_same(tap, fake):
     assert run.code == 1
     assert "teams is incomplete: GET /v2/teams answered 403 (Zugriff f" in run.log
     assert {record["id"]: record["subject"] for record in run.records("conversations")} == {
-        row["id"]: row["subject"] for row in fake.truth()["conversations"]}
+        row["id"]: row["subject"] for row in fake.truth()["conversations"]
+    }
     assert tap.config["größe"] == "größe"
 
 
 @pytest.mark.parametrize("at", ["HOME", "NETRC"])
 def test_a_netrc_does_not_replace_the_token(tap, fake, at):
-    netrc = Path(tap.file(".netrc", "machine 127.0.0.1 login ada password lovelace\n"
-                                    "default login ada password lovelace\n"))
+    netrc = Path(
+        tap.file(
+            ".netrc",
+            "machine 127.0.0.1 login ada password lovelace\ndefault login ada password lovelace\n",
+        )
+    )
     netrc.chmod(0o600)
     tap.good_run(env={at: str(netrc if at == "NETRC" else netrc.parent)})
     first, *others = fake.requests
     assert first.path == "/v2/oauth2/token" and "Authorization" not in first.headers
-    assert others and all(request.headers["Authorization"].startswith("Bearer ")
-                          for request in others)
+    assert others and all(
+        request.headers["Authorization"].startswith("Bearer ") for request in others
+    )
 
 
 # -- the network ----------------------------------------------------------------------------------
+
 
 class SecureFake(FakeHelpScout):
     """Behind TLS, with a certificate for localhost and HOST that an authority of ours signed."""
@@ -271,17 +362,58 @@ def _authority(tmp_path_factory):
     def openssl(*args):
         subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
 
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-            "/CN=An authority of our own", "-keyout", "ca.key", "-out", "ca.pem", "-addext",
-            "keyUsage=critical,keyCertSign")
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout",
-            "server.key", "-out", "server.csr")
-    (folder / "extensions").write_text(f"subjectAltName=DNS:localhost,DNS:{HOST}\n"
-                                       "authorityKeyIdentifier=keyid\n")
-    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-CAcreateserial", "-days", "2", "-extfile", "extensions", "-out", "server.crt")
-    (folder / "server.pem").write_text((folder / "server.key").read_text()
-                                       + (folder / "server.crt").read_text())
+    openssl(
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=An authority of our own",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+        "-addext",
+        "keyUsage=critical,keyCertSign",
+    )
+    openssl(
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        "server.key",
+        "-out",
+        "server.csr",
+    )
+    (folder / "extensions").write_text(
+        f"subjectAltName=DNS:localhost,DNS:{HOST}\nauthorityKeyIdentifier=keyid\n"
+    )
+    openssl(
+        "x509",
+        "-req",
+        "-in",
+        "server.csr",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        "extensions",
+        "-out",
+        "server.crt",
+    )
+    (folder / "server.pem").write_text(
+        (folder / "server.key").read_text() + (folder / "server.crt").read_text()
+    )
     return folder
 
 
@@ -294,8 +426,14 @@ def _secure(authority, tmp_path):
 def network(authority=None, proxy=None):
     """An environment with nothing of the network but this; requests before 2.28 took an empty
     CURL_CA_BUNDLE for leave to trust any certificate."""
-    names = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE",
-             "CURL_CA_BUNDLE")
+    names = (
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+    )
     env = {name: "" for upper in names for name in (upper, upper.lower())}
     if authority:
         env["REQUESTS_CA_BUNDLE"] = str(authority / "ca.pem")
@@ -309,10 +447,14 @@ def test_a_private_authority_is_trusted_by_requests_ca_bundle(secure, authority)
     assert len(run.records("customers")) == len(secure.fake.customer_ids)
 
 
-@pytest.mark.parametrize("variables, words", [
-    ({}, "certificate verify failed"),
-    ({"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}, "invalid path: /nowhere/ca.pem"),
-    ({"HTTPS_PROXY": "http://", "https_proxy": "http://"}, "proxy URL")])
+@pytest.mark.parametrize(
+    "variables, words",
+    [
+        ({}, "certificate verify failed"),
+        ({"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}, "invalid path: /nowhere/ca.pem"),
+        ({"HTTPS_PROXY": "http://", "https_proxy": "http://"}, "proxy URL"),
+    ],
+)
 def test_what_is_wrong_with_the_settings_of_the_network_is_said_at_once(secure, variables, words):
     run = secure.run(env={**network(), **variables})
     assert run.code == 1

@@ -8,9 +8,10 @@ from tests.test_records import assert_complete, texts
 
 def say(catalog, stream, *path, **words):
     """Has the catalog say these words of a stream or, with a path, of a field."""
-    entry, = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == stream]
-    breadcrumb = [part for name in path
-                  for part in (["items"] if name == "items" else ["properties", name])]
+    (entry,) = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == stream]
+    breadcrumb = [
+        part for name in path for part in (["items"] if name == "items" else ["properties", name])
+    ]
     if breadcrumb and tuple(breadcrumb) not in metadata(entry):
         entry["metadata"].append({"breadcrumb": breadcrumb, "metadata": {}})
     metadata(entry)[tuple(breadcrumb)].update(words)
@@ -21,8 +22,9 @@ def flat(value, path=()):
     if isinstance(value, list):
         return set().union(*(flat(item, path) for item in value))
     if isinstance(value, dict):
-        return set().union(*({(*path, name)} | flat(inner, (*path, name))
-                             for name, inner in value.items()))
+        return set().union(
+            *({(*path, name)} | flat(inner, (*path, name)) for name, inner in value.items())
+        )
     return set()
 
 
@@ -43,7 +45,8 @@ def test_a_parent_comes_without_its_children(tap, fake, parent):
     assert_complete(run, fake, parent)
     assert run.streams == {parent}
     assert {request.path for request in fake.requests} - {"/v2/oauth2/token", "/v2/users/me"} == {
-        f"/v2/{parent}"}
+        f"/v2/{parent}"
+    }
     assert not any("embed" in request.params for request in fake.requests)
 
 
@@ -59,8 +62,11 @@ def test_an_unedited_catalog_reads_everything_as_does_none(tap, whole, option):
 
 def test_a_stream_that_the_catalog_lacks_is_not_read(tap, fake):
     catalog = tap.discover()
-    catalog["streams"] = [entry for entry in catalog["streams"]
-                          if entry["tap_stream_id"] not in ("users", "conversations", "teams")]
+    catalog["streams"] = [
+        entry
+        for entry in catalog["streams"]
+        if entry["tap_stream_id"] not in ("users", "conversations", "teams")
+    ]
     run = tap.good_run(catalog=catalog)
     assert run.streams == set(TABLE) - {"users", "conversations", "teams"}
     assert_complete(run, fake, *run.streams)
@@ -75,37 +81,51 @@ def test_only_automatic_fields_are_left_when_all_others_are_off(tap):
     run = tap.good_run(catalog=catalog)
     for stream, (keys, replication_key, _, more) in TABLE.items():
         names = {*keys, *more} | ({replication_key} if replication_key else set())
-        schema, = run.of_type("SCHEMA", stream)
+        (schema,) = run.of_type("SCHEMA", stream)
         assert set(schema["schema"]["properties"]) == names
         assert {name for record in run.records(stream) for name in record} == names
     assert "WARNING" not in run.log
 
 
-@pytest.mark.parametrize("path, words", [
-    (["subject"], {"selected": False}), (["tags"], {"inclusion": "unsupported"}),
-    (["preview"], {"selected-by-default": False}), (["created_by"], {"selected": False}),
-    (["customer_waiting_since", "friendly"], {"selected": False}),
-    (["custom_fields", "items", "text"], {"selected": False}),
-], ids=str)
+@pytest.mark.parametrize(
+    "path, words",
+    [
+        (["subject"], {"selected": False}),
+        (["tags"], {"inclusion": "unsupported"}),
+        (["preview"], {"selected-by-default": False}),
+        (["created_by"], {"selected": False}),
+        (["customer_waiting_since", "friendly"], {"selected": False}),
+        (["custom_fields", "items", "text"], {"selected": False}),
+    ],
+    ids=str,
+)
 def test_single_fields_can_be_left_out_at_any_depth(tap, whole, path, words):
     catalog = tap.select("conversations")
     say(catalog, "conversations", *path, **words)
     runs = tap.good_run(catalog=catalog), whole[1]
     path = tuple(name for name in path if name != "items")
     for lacking, having in (
-            [flat(run.records("conversations")) for run in runs],
-            [set(fields(run.of_type("SCHEMA", "conversations")[0]["schema"])) for run in runs]):
+        [flat(run.records("conversations")) for run in runs],
+        [set(fields(run.of_type("SCHEMA", "conversations")[0]["schema"])) for run in runs],
+    ):
         assert path in having
-        assert lacking == {name for name in having if name[:len(path)] != path}
+        assert lacking == {name for name in having if name[: len(path)] != path}
 
 
-@pytest.mark.parametrize("words, is_read", [
-    ({"selected": True}, True), ({"selected": False}, False), ({}, True),
-    ({"selected": None}, True), ({"selected-by-default": False}, False),
-    ({"selected-by-default": False, "selected": True}, True),
-    ({"inclusion": "unsupported", "selected": True}, False),
-    ({"inclusion": "automatic", "selected": False}, True),
-], ids=str)
+@pytest.mark.parametrize(
+    "words, is_read",
+    [
+        ({"selected": True}, True),
+        ({"selected": False}, False),
+        ({}, True),
+        ({"selected": None}, True),
+        ({"selected-by-default": False}, False),
+        ({"selected-by-default": False, "selected": True}, True),
+        ({"inclusion": "unsupported", "selected": True}, False),
+        ({"inclusion": "automatic", "selected": False}, True),
+    ],
+    ids=str,
+)
 def test_what_the_catalog_says_of_a_stream_decides(tap, words, is_read):
     catalog = tap.discover()
     for stream in set(TABLE) - {"teams", "users"}:
@@ -115,15 +135,29 @@ def test_what_the_catalog_says_of_a_stream_decides(tap, words, is_read):
 
 
 def test_a_catalog_from_before_there_was_metadata_is_understood(tap):
-    catalog = {"streams": [
-        {"tap_stream_id": "teams", "stream": "teams", "key_properties": ["id"],
-         "schema": {"selected": True, "properties": {"name": {"type": ["null", "string"]}}}},
-        {"tap_stream_id": "users", "stream": "users", "key_properties": ["id"],
-         "schema": {"selected": False, "properties": {}}}]}
+    catalog = {
+        "streams": [
+            {
+                "tap_stream_id": "teams",
+                "stream": "teams",
+                "key_properties": ["id"],
+                "schema": {"selected": True, "properties": {"name": {"type": ["null", "string"]}}},
+            },
+            {
+                "tap_stream_id": "users",
+                "stream": "users",
+                "key_properties": ["id"],
+                "schema": {"selected": False, "properties": {}},
+            },
+        ]
+    }
     run = tap.good_run("--properties", tap.file("old.json", catalog))
     assert run.streams == {"teams"}
     assert {name for record in run.records("teams") for name in record} == {
-        "id", "name", "updated_at"}
+        "id",
+        "name",
+        "updated_at",
+    }
 
 
 def test_a_catalog_that_lost_its_keys_still_has_them_in_records(tap, fake):
@@ -134,7 +168,10 @@ def test_a_catalog_that_lost_its_keys_still_has_them_in_records(tap, fake):
     run = tap.good_run(catalog=catalog)
     assert_complete(run, fake, "team_members")
     assert {name for record in run.records("mailbox_folders") for name in record} == {
-        "id", "mailbox_id", "updated_at"}
+        "id",
+        "mailbox_id",
+        "updated_at",
+    }
 
 
 def test_nothing_selected_is_a_warning_and_no_request(tap, fake):
@@ -144,8 +181,14 @@ def test_nothing_selected_is_a_warning_and_no_request(tap, fake):
 
 def test_streams_that_the_tap_does_not_have_are_refused_only_if_selected(tap, fake):
     catalog = tap.select("users")
-    catalog["streams"].append({"tap_stream_id": "parrots", "stream": "parrots", "schema": {},
-                               "metadata": [{"breadcrumb": [], "metadata": {"selected": False}}]})
+    catalog["streams"].append(
+        {
+            "tap_stream_id": "parrots",
+            "stream": "parrots",
+            "schema": {},
+            "metadata": [{"breadcrumb": [], "metadata": {"selected": False}}],
+        }
+    )
     assert tap.good_run(catalog=catalog).streams == {"users"}
     fake.clear()
     catalog["streams"][-1]["metadata"][0]["metadata"]["selected"] = True

@@ -24,11 +24,15 @@ LIST, CHILD, TOKEN = r"/v2/conversations\?", r"/v2/conversations/\d+/threads", r
 USED = "embedded threads match a listing: from here on they are used"
 NOT_USED = "embedded threads are not used in this run"
 # Runs the command that is its arguments and says the KiB that it held at most.
-PEAK = (sys.executable, "-c", """
+PEAK = (
+    sys.executable,
+    "-c",
+    """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:])
 print("PEAK", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
-sys.exit(code)""")
+sys.exit(code)""",
+)
 
 
 def account(tmp_path, conversations, customers=40, **options):
@@ -39,8 +43,11 @@ def account(tmp_path, conversations, customers=40, **options):
 
 def listed(fake):
     """How often each conversation's threads were asked for."""
-    return Counter(int(request.path.split("/")[3]) for request in fake.requests
-                   if re.fullmatch(CHILD, request.path))
+    return Counter(
+        int(request.path.split("/")[3])
+        for request in fake.requests
+        if re.fullmatch(CHILD, request.path)
+    )
 
 
 def chats(fake):
@@ -48,6 +55,7 @@ def chats(fake):
 
 
 # -- requests ----------------------------------------------------------------------------------
+
 
 def test_threads_take_few_requests_more_than_their_conversations(tmp_path):
     fake, tap = account(tmp_path, 600)
@@ -65,25 +73,44 @@ def test_an_idle_run_asks_each_list_once_and_one_to_start(tmp_path):
         state = tap.good_run().state
         fake.clear()
         tap.good_run(state=state)
-        lists = {f"/v2/{name}" for name in (
-            "conversations", "customers", "mailboxes", "users", "workflows", "teams",
-            "reports/happiness/ratings")}
-        lists |= {f"/v2/mailboxes/{mailbox['id']}/{child}" for mailbox in fake.tables["mailboxes"]
-                  for child in ("fields", "folders")}
+        lists = {
+            f"/v2/{name}"
+            for name in (
+                "conversations",
+                "customers",
+                "mailboxes",
+                "users",
+                "workflows",
+                "teams",
+                "reports/happiness/ratings",
+            )
+        }
+        lists |= {
+            f"/v2/mailboxes/{mailbox['id']}/{child}"
+            for mailbox in fake.tables["mailboxes"]
+            for child in ("fields", "folders")
+        }
         lists |= {f"/v2/teams/{team['id']}/members" for team in fake.tables["teams"]}
         assert Counter(request.path for request in fake.requests) == Counter(
-            [*lists, "/v2/users/me"])
+            [*lists, "/v2/users/me"]
+        )
 
 
 # -- whatever embed does -----------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("concurrency", [1, 4])
-@pytest.mark.parametrize("options, said, unsaid", [
-    ({}, USED, NOT_USED),
-    ({"cut_chats": False}, USED, NOT_USED),
-    ({"embed": "no_line_items"}, NOT_USED, USED),
-    ({"embed": "cut_at_ten"}, USED, None),
-    ({"embed": "error_500"}, NOT_USED, USED)], ids=str)
+@pytest.mark.parametrize(
+    "options, said, unsaid",
+    [
+        ({}, USED, NOT_USED),
+        ({"cut_chats": False}, USED, NOT_USED),
+        ({"embed": "no_line_items"}, NOT_USED, USED),
+        ({"embed": "cut_at_ten"}, USED, None),
+        ({"embed": "error_500"}, NOT_USED, USED),
+    ],
+    ids=str,
+)
 def test_threads_are_right_whatever_embed_does(tap, fake, options, said, unsaid, concurrency):
     fake.set(**options)
     tap.configure(concurrency=concurrency)
@@ -117,9 +144,15 @@ def test_a_count_that_is_too_low_hides_no_thread(tap, fake, embed):
 def test_a_listing_that_counts_nothing_is_read_all_the_same(tap, fake):
     """Nothing was embedded that could be used, as with a chat: that is no match."""
     chat = max(chats(fake), key=fake.modified)
-    fake.fault(200, path=f"/{chat}/threads", times=None, body={
-        "_embedded": {"threads": fake.threads(chat)},
-        "page": {"size": 25, "totalElements": 0, "totalPages": 1, "number": 1}})
+    fake.fault(
+        200,
+        path=f"/{chat}/threads",
+        times=None,
+        body={
+            "_embedded": {"threads": fake.threads(chat)},
+            "page": {"size": 25, "totalElements": 0, "totalPages": 1, "number": 1},
+        },
+    )
     run = tap.good_run(catalog=tap.select(*PAIR))
     assert USED in run.log
     assert_complete(run, fake, *PAIR)
@@ -155,6 +188,7 @@ def test_one_failure_of_an_embed_does_not_end_its_use(tap, fake):
 
 # -- order -------------------------------------------------------------------------------------
 
+
 @pytest.fixture(name="runs", scope="module")
 def _runs(tmp_path_factory):
     """(fake, {concurrency: run}) over one account in small windows; a run has its seconds."""
@@ -171,8 +205,10 @@ def _runs(tmp_path_factory):
 
 def test_concurrency_changes_nothing_but_the_time(runs):
     fake, runs = runs
-    rows = {n: {json.dumps(message["record"], sort_keys=True)
-                for message in run.of_type("RECORD")} for n, run in runs.items()}
+    rows = {
+        n: {json.dumps(message["record"], sort_keys=True) for message in run.of_type("RECORD")}
+        for n, run in runs.items()
+    }
     assert rows[1] == rows[8]
     for run in runs.values():
         assert_complete(run, fake, *BOTH)
@@ -205,13 +241,18 @@ def test_windows_come_in_order_and_a_bookmark_after_all_that_it_promises(runs, c
 
 # -- how many at once --------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("concurrency", [1, 3, 8])
 def test_never_more_requests_at_once_than_allowed(tap, fake, concurrency):
     """Token requests, what is asked anew and what is retried count too."""
     fake.set(latency=0.02, embed="error_500")
     for i, kind in enumerate((503, "reset", 429) * 2):
-        fake.fault(kind, path=CHILD, skip=5 + 25 * i,
-                   **({"headers": {"Retry-After": "0.2"}} if kind == 429 else {}))
+        fake.fault(
+            kind,
+            path=CHILD,
+            skip=5 + 25 * i,
+            **({"headers": {"Retry-After": "0.2"}} if kind == 429 else {}),
+        )
     for skip in (30, 90):
         fake.before(lambda fake: fake.revoke_access_tokens(), path=CHILD, skip=skip)
     tap.configure(concurrency=concurrency)
@@ -245,6 +286,7 @@ def test_with_concurrency_1_no_thread_is_started(tap, fake, concurrency, is_alon
 
 # -- the account's minute ----------------------------------------------------------------------
 
+
 def test_when_somebody_else_uses_up_the_minute_the_tap_waits_as_told(tap, fake):
     fake.set(rate_limit=5000, rate_window=3)
     fake.before(lambda fake: fake.use_up(5000), path=LIST, skip=3)
@@ -274,6 +316,7 @@ def test_no_more_than_its_share_is_asked_in_a_minute(tap, fake, limit, share, al
 
 # -- memory ------------------------------------------------------------------------------------
 
+
 def peak(tap, *streams):
     """(the ids of the threads that a run brought, the MiB that it held at most)"""
     tap.wrapper = PEAK
@@ -281,11 +324,16 @@ def peak(tap, *streams):
     return run.ids("conversation_threads"), int(re.search(r"PEAK (\d+)", run.log)[1]) / 1024
 
 
-@pytest.mark.parametrize("kind, conversations, threads, most", [
-    ("chat", 4, 2500, 70),  # listed page by page, and never held together
-    ("email", 1, 4000, 140)])  # embedded: one answer that must be held whole
+@pytest.mark.parametrize(
+    "kind, conversations, threads, most",
+    [
+        ("chat", 4, 2500, 70),  # listed page by page, and never held together
+        ("email", 1, 4000, 140),
+    ],
+)  # embedded: one answer that must be held whole
 def test_thousands_of_threads_in_one_conversation_are_not_piled_up(
-        tmp_path, kind, conversations, threads, most):
+    tmp_path, kind, conversations, threads, most
+):
     fake, tap = account(tmp_path, 20, page_sizes={"conversations": 25, "threads": 100})
     with fake:
         for _ in range(conversations):
@@ -297,14 +345,20 @@ def test_thousands_of_threads_in_one_conversation_are_not_piled_up(
 
 # -- progress ----------------------------------------------------------------------------------
 
+
 def test_progress_is_told_every_few_seconds_however_many_windows(runs):
     fake, runs = runs
     for concurrency, run in runs.items():
-        lines = re.findall(r"conversations: window .* read; (\d+) of 200 rows \((\d+) %\), (\d+) "
-                           r"rows/s, (?:(\d+):(\d\d):(\d\d)|unknown time) left; (\d+) of (\d+) "
-                           r"requests a minute", run.log)
-        windows = len({message["value"]["bookmarks"].get("conversations")
-                       for message in run.of_type("STATE")} - {None})
+        lines = re.findall(
+            r"conversations: window .* read; (\d+) of 200 rows \((\d+) %\), (\d+) "
+            r"rows/s, (?:(\d+):(\d\d):(\d\d)|unknown time) left; (\d+) of (\d+) "
+            r"requests a minute",
+            run.log,
+        )
+        windows = len(
+            {message["value"]["bookmarks"].get("conversations") for message in run.of_type("STATE")}
+            - {None}
+        )
         assert windows > 10 and 2 <= len(lines) <= 3 + run.seconds / 5
         done = [int(line[0]) for line in lines]
         assert done == sorted(done) and done[-1] >= 200

@@ -23,8 +23,11 @@ def quiet(fake, share):
     """A moment that nothing was modified near to, after about that share of conversations."""
     dates = sorted(fake.modified(key) for key in fake.conversation_ids)
     later = range(int(share * len(dates)), len(dates))
-    return next(dates[i - 1] + timedelta(minutes=5) for i in later
-                if dates[i] - dates[i - 1] > timedelta(minutes=10))
+    return next(
+        dates[i - 1] + timedelta(minutes=5)
+        for i in later
+        if dates[i] - dates[i - 1] > timedelta(minutes=10)
+    )
 
 
 def modified_since(fake, date):
@@ -50,8 +53,13 @@ def test_a_second_run_brings_what_changed_and_nothing_else(tap, fake):
     visible = fake.conversation(conversation)
     fake.touch(conversation)  # an edit that moves no date of the row
     fake.touch_customer(customer, firstName="Ludmila")
-    for stream, row in (("mailboxes", 7003), ("mailbox_folders", 12), ("users", 503),
-                        ("teams", 802), ("workflows", 3002)):
+    for stream, row in (
+        ("mailboxes", 7003),
+        ("mailbox_folders", 12),
+        ("users", 503),
+        ("teams", 802),
+        ("workflows", 3002),
+    ):
         fake.touch_row(stream, row, name="new")
     run = tap.good_run(state=first.state)
     assert fake.conversation(conversation) == visible
@@ -60,8 +68,12 @@ def test_a_second_run_brings_what_changed_and_nothing_else(tap, fake):
     assert len(run.records("conversation_threads")) == len(fake.threads(conversation))
     assert [record["first_name"] for record in run.records("customers")] == ["Ludmila"]
     assert {stream: set(run.ids(stream)) for stream in LISTS} == {
-        "mailboxes": {7003}, "mailbox_folders": {12, ODD_FOLDER}, "users": {503, ODD_USER},
-        "teams": {802}, "workflows": {3002}}
+        "mailboxes": {7003},
+        "mailbox_folders": {12, ODD_FOLDER},
+        "users": {503, ODD_USER},
+        "teams": {802},
+        "workflows": {3002},
+    }
     # Those without a date come whole, those of parents that did not change too.
     assert_complete(run, fake, "mailbox_fields", "team_members", "happiness_ratings_report")
     assert all(run.bookmarks[name] > first.bookmarks[name] for name in BOOKMARKED)
@@ -88,10 +100,13 @@ def test_start_date_bounds_conversations_and_customers_only(tap, fake, threads):
     assert_complete(run, fake, *LISTS)
     if threads:
         assert set(run.ids("customers")) == {
-            row["id"] for row in fake.truth()["customers"] if row["updatedAt"] >= stamp(start)}
-        assert {record["rating_created_at"] for record in run.records("happiness_ratings_report")
-                } == {row["ratingCreatedAt"] for row in fake.ratings
-                      if row["ratingCreatedAt"] >= stamp(start)}
+            row["id"] for row in fake.truth()["customers"] if row["updatedAt"] >= stamp(start)
+        }
+        assert {
+            record["rating_created_at"] for record in run.records("happiness_ratings_report")
+        } == {
+            row["ratingCreatedAt"] for row in fake.ratings if row["ratingCreatedAt"] >= stamp(start)
+        }
 
 
 def test_state_follows_each_window_and_each_stream(whole):
@@ -99,14 +114,15 @@ def test_state_follows_each_window_and_each_stream(whole):
     end, since, counted = run.bookmarks["users"], [], 0
     for before, message in zip([None, *run.messages], run.messages):
         if message["type"] == "STATE":
-            since.append((message["value"].get("currently_syncing"), counted,
-                          message["value"]["bookmarks"]))
+            since.append(
+                (message["value"].get("currently_syncing"), counted, message["value"]["bookmarks"])
+            )
             counted = 0
         elif message["type"] == "RECORD" and message["stream"] in ROOTS:
             counted += 1
             assert before["type"] != "SCHEMA"
             # The stream before it has its final bookmark by now.
-            earlier = ROOTS[:ROOTS.index(message["stream"])]
+            earlier = ROOTS[: ROOTS.index(message["stream"])]
             assert {since[-1][2].get(name) for name in BOOKMARKED & set(earlier)} <= {end}
             assert since[-1][0] == message["stream"]
     windows = [rows for name, rows, _ in since if name == "conversations"]
@@ -119,34 +135,49 @@ def test_state_follows_each_window_and_each_stream(whole):
 def test_the_stream_that_was_interrupted_comes_first_and_all_others_after(tap, first):
     run = tap.good_run(state={"currently_syncing": first, "bookmarks": {}})
     root = TABLE[first][2] or first
-    order = list(dict.fromkeys(message["stream"] for message in run.of_type("RECORD")
-                               if message["stream"] in ROOTS))
+    order = list(
+        dict.fromkeys(
+            message["stream"] for message in run.of_type("RECORD") if message["stream"] in ROOTS
+        )
+    )
     assert order == [root, *(name for name in ROOTS if name != root)]
     assert run.streams == set(TABLE) and set(run.state) == {"bookmarks"}
 
 
 @pytest.mark.parametrize("name", ["parrots", "users", None, "", 7])
 def test_an_interrupted_stream_that_is_not_read_now_is_ignored(tap, name):
-    run = tap.good_run(state={"currently_syncing": name},
-                       catalog=tap.select("mailboxes", "teams"))
+    run = tap.good_run(state={"currently_syncing": name}, catalog=tap.select("mailboxes", "teams"))
     assert [message["stream"] for message in run.of_type("SCHEMA")] == ["mailboxes", "teams"]
     assert run.messages[3]["stream"] == "mailboxes" and set(run.state) == {"bookmarks"}
 
 
-@pytest.mark.parametrize("spelling", [
-    "2021-03-04T05:06:07Z", "2021-03-04T05:06:07.000000Z", "2021-03-04T05:06:07.987654Z",
-    "2021-03-04T05:06:07", "2021-03-04T06:06:07+01:00", "2021-03-04 05:06:07"])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "2021-03-04T05:06:07Z",
+        "2021-03-04T05:06:07.000000Z",
+        "2021-03-04T05:06:07.987654Z",
+        "2021-03-04T05:06:07",
+        "2021-03-04T06:06:07+01:00",
+        "2021-03-04 05:06:07",
+    ],
+)
 def test_bookmarks_of_old_state_files_are_read(tap, fake, spelling):
     tap.configure(lookback_seconds=0)
     tap.good_run(state={"bookmarks": {"customers": spelling}}, catalog=tap.select("customers"))
-    asked = [request.params["modifiedSince"] for request in fake.requests
-             if request.path == "/v2/customers"]
+    asked = [
+        request.params["modifiedSince"]
+        for request in fake.requests
+        if request.path == "/v2/customers"
+    ]
     assert asked[0] == "2021-03-04T05:06:06Z"  # an exclusive filter would lose that second
 
 
 def test_what_the_tap_does_not_know_in_a_state_is_kept(tap):
-    state = {"version": 3, "bookmarks": {
-        "parrots": {"page": 4}, "customers": "2020-01-01T00:00:00Z", "users": None}}
+    state = {
+        "version": 3,
+        "bookmarks": {"parrots": {"page": 4}, "customers": "2020-01-01T00:00:00Z", "users": None},
+    }
     run = tap.good_run(state=state, catalog=tap.select("users"))
     end = run.bookmarks["users"]
     assert run.state == {**state, "bookmarks": {**state["bookmarks"], "users": end}}
@@ -159,15 +190,18 @@ def test_no_bookmark_in_any_spelling_reads_all(tap, fake, nothing):
     assert_complete(run, fake, *TABLE)
 
 
-@pytest.mark.parametrize("stream, date", [
-    ("mailboxes", "updatedAt"), ("workflows", "modifiedAt"), ("users", "updatedAt")])
+@pytest.mark.parametrize(
+    "stream, date",
+    [("mailboxes", "updatedAt"), ("workflows", "modifiedAt"), ("users", "updatedAt")],
+)
 def test_a_row_as_old_as_the_bookmark_comes_a_second_older_does_not(tap, fake, stream, date):
     tap.configure(lookback_seconds=0)
     row = fake.tables[stream][0]
     at = moment(row[date])
     for bookmark, comes in ((at, True), (at + timedelta(seconds=1), False)):
-        run = tap.good_run(state={"bookmarks": {stream: stamp(bookmark)}},
-                           catalog=tap.select(stream))
+        run = tap.good_run(
+            state={"bookmarks": {stream: stamp(bookmark)}}, catalog=tap.select(stream)
+        )
         assert (row["id"] in run.ids(stream)) == comes
 
 
@@ -192,21 +226,28 @@ def test_bookmarks_never_pass_the_start_of_the_run_by_the_apis_clock(tap, fake, 
     assert min(run.bookmarks.values()) >= before
 
 
-@pytest.mark.parametrize("parent, child", [
-    (0.9, None), (0.9, 0.3), (None, 0.9), (0.3, 0.9), (0.5, 0.5)])
+@pytest.mark.parametrize(
+    "parent, child", [(0.9, None), (0.9, 0.3), (None, 0.9), (0.3, 0.9), (0.5, 0.5)]
+)
 def test_parent_and_child_are_each_read_from_their_own_bookmark(tap, fake, parent, child):
     tap.configure(lookback_seconds=0)
-    since = {stream: share and quiet(fake, share) for stream, share in (
-        ("conversations", parent), ("conversation_threads", child))}
+    since = {
+        stream: share and quiet(fake, share)
+        for stream, share in (("conversations", parent), ("conversation_threads", child))
+    }
     run = tap.good_run(
         state={"bookmarks": {stream: date and stamp(date) for stream, date in since.items()}},
-        catalog=tap.select(*since))
+        catalog=tap.select(*since),
+    )
     old = moment("2010-01-01T00:00:00Z")
     assert set(run.ids("conversations")) == modified_since(fake, since["conversations"] or old)
     assert with_threads(run) == modified_since(fake, since["conversation_threads"] or old)
     for stream in since:
-        dates = [state["value"]["bookmarks"][stream] for state in run.of_type("STATE")
-                 if state["value"]["bookmarks"].get(stream)]
+        dates = [
+            state["value"]["bookmarks"][stream]
+            for state in run.of_type("STATE")
+            if state["value"]["bookmarks"].get(stream)
+        ]
         assert dates == sorted(dates)
     assert len(set(run.bookmarks.values())) == 1
 
@@ -219,17 +260,26 @@ def test_folders_catch_up_when_selected_later_than_mailboxes(tap, fake):
     assert not run.records("mailboxes")
 
 
-@pytest.mark.parametrize("state, words", [
-    ('{"bookmarks": ["users"]}', "bookmarks"), ('{"bookmarks": "2020"}', "bookmarks"),
-    ('{"bookmarks": {"users": "yesterday"}}', "yesterday"),
-    ('{"bookmarks": {"users": 1577836800}}', "1577836800"),
-    ('{"bookmarks": {"users": {"updated_at": "2020-01-01T00:00:00Z"}}}', "updated_at"),
-    ('{"bookmarks": {"users": "0001-01-01T00:00:00+10:00"}}', "0001"),
-    ('{"bookmark": {}}', "no bookmarks"), ('{"client_id": "a"}', "no bookmarks"),
-    ('{"type": "STATE", "value": {"bookmarks": {}}}', "no bookmarks"),
-    ("[]", "object"), ("", "empty"), ("{", "line 1"), ('"x"', "object")])
+@pytest.mark.parametrize(
+    "state, words",
+    [
+        ('{"bookmarks": ["users"]}', "bookmarks"),
+        ('{"bookmarks": "2020"}', "bookmarks"),
+        ('{"bookmarks": {"users": "yesterday"}}', "yesterday"),
+        ('{"bookmarks": {"users": 1577836800}}', "1577836800"),
+        ('{"bookmarks": {"users": {"updated_at": "2020-01-01T00:00:00Z"}}}', "updated_at"),
+        ('{"bookmarks": {"users": "0001-01-01T00:00:00+10:00"}}', "0001"),
+        ('{"bookmark": {}}', "no bookmarks"),
+        ('{"client_id": "a"}', "no bookmarks"),
+        ('{"type": "STATE", "value": {"bookmarks": {}}}', "no bookmarks"),
+        ("[]", "object"),
+        ("", "empty"),
+        ("{", "line 1"),
+        ('"x"', "object"),
+    ],
+)
 def test_a_bad_state_is_refused_in_words_before_any_request(tap, fake, state, words):
     run = tap.run(state=state)
     assert run.code == 1 and not fake.requests and not run.messages
-    line, = run.log.splitlines()
+    (line,) = run.log.splitlines()
     assert line.startswith("CRITICAL the state file") and "state.json" in line and words in line

@@ -47,8 +47,11 @@ def _tap(fake, tmp_path):
 @pytest.fixture(name="refreshing")
 def _refreshing(tap, fake):
     """The tap with a refresh token and, on disk, a dead access token."""
-    tap.configure(refresh_token=fake.new_refresh_token(), access_token="dead-token",
-                  access_token_expires_at=PAST)
+    tap.configure(
+        refresh_token=fake.new_refresh_token(),
+        access_token="dead-token",
+        access_token_expires_at=PAST,
+    )
     return tap
 
 
@@ -58,12 +61,17 @@ def grants(fake):
 
 # -- one that lives is used ------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("expires_at", [FUTURE, None])
 @pytest.mark.parametrize("is_refreshing", [True, False])
 def test_a_live_access_token_is_used_before_any_other_is_asked_for(
-        tap, fake, expires_at, is_refreshing):
-    tap.configure(access_token=fake.new_access_token(), access_token_expires_at=expires_at,
-                  refresh_token=is_refreshing and fake.new_refresh_token() or None)
+    tap, fake, expires_at, is_refreshing
+):
+    tap.configure(
+        access_token=fake.new_access_token(),
+        access_token_expires_at=expires_at,
+        refresh_token=is_refreshing and fake.new_refresh_token() or None,
+    )
     before = tap.config_path.read_bytes()
     tap.good_run()
     assert not fake.token_requests and tap.config_path.read_bytes() == before
@@ -71,10 +79,14 @@ def test_a_live_access_token_is_used_before_any_other_is_asked_for(
 
 @pytest.mark.parametrize("is_refreshing", [True, False])
 def test_a_live_access_token_needs_no_lock_and_no_second_look_at_the_config(
-        tap, fake, is_refreshing):
+    tap, fake, is_refreshing
+):
     """The config may come from a pipe, and another run may be stuck in its renewal."""
-    tap.configure(access_token=fake.new_access_token(), access_token_expires_at=FUTURE,
-                  refresh_token=is_refreshing and fake.new_refresh_token() or None)
+    tap.configure(
+        access_token=fake.new_access_token(),
+        access_token_expires_at=FUTURE,
+        refresh_token=is_refreshing and fake.new_refresh_token() or None,
+    )
     pipe = tap.folder / "pipe"
     os.mkfifo(pipe)
     folder = os.open(tap.folder, os.O_RDONLY)
@@ -86,10 +98,16 @@ def test_a_live_access_token_needs_no_lock_and_no_second_look_at_the_config(
     assert not fake.token_requests
 
 
-@pytest.mark.parametrize("dead", [
-    {}, {"access_token": "dead-token", "access_token_expires_at": PAST},
-    {"access_token": "dead-token", "access_token_expires_at": FUTURE},
-    {"access_token": "dead-token"}, {"access_token": "dead-token", "access_token_expires_at": "x"}])
+@pytest.mark.parametrize(
+    "dead",
+    [
+        {},
+        {"access_token": "dead-token", "access_token_expires_at": PAST},
+        {"access_token": "dead-token", "access_token_expires_at": FUTURE},
+        {"access_token": "dead-token"},
+        {"access_token": "dead-token", "access_token_expires_at": "x"},
+    ],
+)
 @pytest.mark.parametrize("is_refreshing", [True, False])
 def test_a_dead_one_is_replaced_once_and_the_next_run_needs_none(tap, fake, dead, is_refreshing):
     tap.configure(refresh_token=is_refreshing and fake.new_refresh_token() or None, **dead)
@@ -114,12 +132,16 @@ def test_without_a_successor_in_the_answer_the_old_refresh_token_stays(refreshin
     assert refreshing.config["access_token"] != before["access_token"]
 
 
-@pytest.mark.parametrize("expires_in", [..., None, "7200", 7200.5, 0, -5, 10 ** 18, "soon", True])
+@pytest.mark.parametrize("expires_in", [..., None, "7200", 7200.5, 0, -5, 10**18, "soon", True])
 def test_a_refresh_token_outlives_an_odd_expires_in(refreshing, fake, expires_in):
-    answer = {"access_token": fake.new_access_token(), "refresh_token": fake.new_refresh_token(),
-              "expires_in": expires_in}
-    fake.fault(200, path=TOKEN, body={
-        key: value for key, value in answer.items() if value is not ...})
+    answer = {
+        "access_token": fake.new_access_token(),
+        "refresh_token": fake.new_refresh_token(),
+        "expires_in": expires_in,
+    }
+    fake.fault(
+        200, path=TOKEN, body={key: value for key, value in answer.items() if value is not ...}
+    )
     refreshing.good_run()
     before = refreshing.config["refresh_token"]
     assert before == answer["refresh_token"] or len(fake.token_requests) > 0
@@ -127,9 +149,20 @@ def test_a_refresh_token_outlives_an_odd_expires_in(refreshing, fake, expires_in
     refreshing.good_run()  # with what is on disk
 
 
-@pytest.mark.parametrize("answer", [
-    {}, [], None, {"access_token": None}, {"access_token": 7}, {"access_token": ""},
-    {"access_token": "two\nlines"}, {"access_token": "gr\u00fc\u00df"}, {"token": "x"}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        [],
+        None,
+        {"access_token": None},
+        {"access_token": 7},
+        {"access_token": ""},
+        {"access_token": "two\nlines"},
+        {"access_token": "gr\u00fc\u00df"},
+        {"token": "x"},
+    ],
+)
 def test_an_answer_without_a_usable_token_is_asked_for_again(refreshing, fake, answer):
     fake.fault(200, path=TOKEN, body=json.dumps(answer))
     assert "error of the tap's own" not in refreshing.good_run().log
@@ -152,6 +185,7 @@ def test_a_blank_refresh_token_is_none(tap, fake, blank):
 
 
 # -- spent only when its successor can be kept -----------------------------------------------------
+
 
 def mounted(*command):
     if subprocess.run(["mount", *command], capture_output=True, check=False).returncode:
@@ -215,9 +249,17 @@ def bind_mount(tap):
         subprocess.run(["umount", str(tap.config_path)], check=True)
 
 
-OBSTACLES = pytest.mark.parametrize("obstacle", [
-    read_only_folder, read_only_file, folder_of_somebody_else, no_room_for_longer_tokens, full_disk,
-    bind_mount])
+OBSTACLES = pytest.mark.parametrize(
+    "obstacle",
+    [
+        read_only_folder,
+        read_only_file,
+        folder_of_somebody_else,
+        no_room_for_longer_tokens,
+        full_disk,
+        bind_mount,
+    ],
+)
 
 
 @contextmanager
@@ -252,8 +294,9 @@ def test_client_credentials_need_no_writable_config(tap, fake, obstacle):
 
 @OBSTACLES
 def test_a_live_access_token_needs_no_writable_config(refreshing, fake, obstacle):
-    refreshing.configure(refresh_token="spent", access_token=fake.new_access_token(),
-                         access_token_expires_at=FUTURE)
+    refreshing.configure(
+        refresh_token="spent", access_token=fake.new_access_token(), access_token_expires_at=FUTURE
+    )
     with hindered(refreshing, obstacle):
         refreshing.good_run()
 
@@ -275,7 +318,7 @@ def test_the_owner_of_the_config_is_kept_where_that_is_possible(refreshing):
 
 
 def test_what_else_is_in_the_config_is_kept_in_its_order(refreshing, fake):
-    written = {"zebra": {"b": [1, None, 2.5], "a": "gr\u00f8n"}, **refreshing.config, "": 10 ** 20}
+    written = {"zebra": {"b": [1, None, 2.5], "a": "gr\u00f8n"}, **refreshing.config, "": 10**20}
     refreshing.config_path.write_text(json.dumps(written))
     refreshing.good_run()
     kept = refreshing.config
@@ -310,11 +353,12 @@ def test_an_edit_of_the_config_during_the_run_is_kept(refreshing, fake):
 
 # -- ended around the save -------------------------------------------------------------------------
 
+
 def test_killed_around_the_save_config_json_is_whole(refreshing, fake):
     fake.rotate = False  # one that is spent and not yet written is lost to any kill -9
     fake.token_lifetime = 0  # so that each request asks for a token, and saves it
     before = refreshing.config
-    seed = random.randrange(10 ** 9)
+    seed = random.randrange(10**9)
     print(f"seed {seed}")
     rng, saved = random.Random(seed), 0
     for _ in range(int(os.environ.get("CHAOS", "12"))):
@@ -337,11 +381,15 @@ def test_killed_around_the_save_config_json_is_whole(refreshing, fake):
 @pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("which", ["first", "later"])
 def test_a_signal_does_not_lose_the_successor_that_is_on_its_way(
-        refreshing, fake, signum, concurrency, which):
+    refreshing, fake, signum, concurrency, which
+):
     refreshing.configure(concurrency=concurrency, refresh_token=fake.new_refresh_token())
     if which == "later":
-        refreshing.configure(concurrency=concurrency, refresh_token=fake.new_refresh_token(),
-                             access_token=fake.new_access_token())
+        refreshing.configure(
+            concurrency=concurrency,
+            refresh_token=fake.new_refresh_token(),
+            access_token=fake.new_access_token(),
+        )
         fake.before(lambda fake: fake.revoke_access_tokens(), path="/v2/conversations")
 
     def interrupt(_):
@@ -357,8 +405,9 @@ def test_a_signal_does_not_lose_the_successor_that_is_on_its_way(
 
 
 def test_a_target_that_dies_does_not_lose_it_either(refreshing, fake):
-    refreshing.configure(refresh_token=fake.new_refresh_token(),
-                         access_token=fake.new_access_token())
+    refreshing.configure(
+        refresh_token=fake.new_refresh_token(), access_token=fake.new_access_token()
+    )
 
     def close(_):
         process.stdout.close()
@@ -374,11 +423,14 @@ def test_a_target_that_dies_does_not_lose_it_either(refreshing, fake):
 
 # -- several at once -------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("is_refreshing", [True, False])
 @pytest.mark.parametrize("when", ["at the start", "in mid-run"])
 def test_two_runs_on_one_config_ask_for_one_token(tap, fake, is_refreshing, when):
-    tap.configure(refresh_token=is_refreshing and fake.new_refresh_token() or None,
-                  access_token=when == "in mid-run" and fake.new_access_token() or None)
+    tap.configure(
+        refresh_token=is_refreshing and fake.new_refresh_token() or None,
+        access_token=when == "in mid-run" and fake.new_access_token() or None,
+    )
     if when == "in mid-run":
         fake.before(lambda fake: fake.revoke_access_tokens(), path="/v2/customers")
     fake.before(lambda _: time.sleep(1), path=TOKEN, times=None)
@@ -408,8 +460,9 @@ def test_a_target_that_is_slow_to_read_holds_no_other_run_off(tap, fake):
     tap.configure(refresh_token=fake.new_refresh_token(), access_token=fake.new_access_token())
     first = min(fake.conversation_ids, key=fake.modified)
     fake.touch(first, at=fake.modified(first), preview="Lamp " * 100_000)
-    fake.before(lambda fake: (time.sleep(1), fake.revoke_access_tokens()),
-                path="conversations.*page=3")
+    fake.before(
+        lambda fake: (time.sleep(1), fake.revoke_access_tokens()), path="conversations.*page=3"
+    )
     with tap.start() as process:
         time.sleep(3)  # nobody reads
         tap.config_path.write_text(json.dumps({**tap.config, "note": "edited meanwhile"}))
@@ -421,10 +474,14 @@ def test_a_target_that_is_slow_to_read_holds_no_other_run_off(tap, fake):
 @pytest.mark.parametrize("is_refreshing", [True, False])
 @pytest.mark.parametrize("cause", ["expired", "revoked"])
 def test_a_token_that_dies_with_several_requests_in_flight_is_replaced_once(
-        tap, fake, is_refreshing, cause):
+    tap, fake, is_refreshing, cause
+):
     target = Target()
-    tap.configure(concurrency=8, refresh_token=is_refreshing and fake.new_refresh_token() or None,
-                  access_token=fake.new_access_token(lifetime=3600))
+    tap.configure(
+        concurrency=8,
+        refresh_token=is_refreshing and fake.new_refresh_token() or None,
+        access_token=fake.new_access_token(lifetime=3600),
+    )
     dead = threading.Event()
 
     def die(fake):
@@ -446,13 +503,20 @@ def test_a_token_that_dies_with_several_requests_in_flight_is_replaced_once(
 
 # -- refused ---------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("is_refreshing", [True, False])
-@pytest.mark.parametrize("what, words", [
-    ("invalid_client", "answered 401 (invalid_client: Client authentication failed)"),
-    ("inactive", "answered 401 (invalid_grant: The user is not active)")])
+@pytest.mark.parametrize(
+    "what, words",
+    [
+        ("invalid_client", "answered 401 (invalid_client: Client authentication failed)"),
+        ("inactive", "answered 401 (invalid_grant: The user is not active)"),
+    ],
+)
 def test_refused_credentials_end_the_run_in_words(tap, fake, what, words, is_refreshing):
-    tap.configure(refresh_token=is_refreshing and fake.new_refresh_token() or None,
-                  client_secret="wrong" if what == "invalid_client" else fake.client_secret)
+    tap.configure(
+        refresh_token=is_refreshing and fake.new_refresh_token() or None,
+        client_secret="wrong" if what == "invalid_client" else fake.client_secret,
+    )
     fake.inactive_user = what == "inactive"
     assert_refused(tap, fake, words)
 
@@ -483,17 +547,27 @@ def test_a_netrc_file_does_not_replace_the_credentials(refreshing, fake, tmp_pat
 
 # -- never shown -----------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("path", ["/v2/users$", "/v2/conversations", "/threads", TOKEN])
 @pytest.mark.parametrize("status", [400, 401, 500])
 def test_an_error_that_repeats_the_secrets_is_told_without_them(refreshing, fake, path, status):
     fake.embed = "no_line_items"
-    refreshing.configure(refresh_token=fake.new_refresh_token(), retry_seconds=0,
-                         access_token="" if path == TOKEN else fake.new_access_token())
+    refreshing.configure(
+        refresh_token=fake.new_refresh_token(),
+        retry_seconds=0,
+        access_token="" if path == TOKEN else fake.new_access_token(),
+    )
     before = refreshing.config
-    said = " | ".join(before.get(name) or "-" for name in (
-        "client_secret", "refresh_token", "access_token"))
-    fake.fault(status, path=path, times=None, body={"error": "lamps", "message": f"Said: {said}"},
-               headers={"Correlation-Id": before["refresh_token"]})
+    said = " | ".join(
+        before.get(name) or "-" for name in ("client_secret", "refresh_token", "access_token")
+    )
+    fake.fault(
+        status,
+        path=path,
+        times=None,
+        body={"error": "lamps", "message": f"Said: {said}"},
+        headers={"Correlation-Id": before["refresh_token"]},
+    )
     run = refreshing.run()
     assert run.code == 1 and "Said: *** | " in run.log
     assert_hidden(run, before, refreshing.config)

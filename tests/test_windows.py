@@ -22,8 +22,9 @@ def asked(fake, stream):
         if request.path == f"/v2/{stream}":
             until = re.fullmatch(rf"\(modifiedAt:\[\* TO ({DATE})\]\)", request.params["query"])[1]
             assert re.fullmatch(DATE, request.params["modifiedSince"])
-            found.append(((request.params["modifiedSince"], until),
-                          int(request.params.get("page", 1))))
+            found.append(
+                ((request.params["modifiedSince"], until), int(request.params.get("page", 1)))
+            )
     return found
 
 
@@ -44,8 +45,10 @@ def dates(fake, stream):
 def crowd(fake, seconds):
     """Has the rows of both lists modified in turn, in so many seconds one after the other."""
     start = fake.world.now - timedelta(days=2)
-    for touch, ids in ((fake.touch, fake.conversation_ids),
-                       (fake.touch_customer, fake.customer_ids)):
+    for touch, ids in (
+        (fake.touch, fake.conversation_ids),
+        (fake.touch_customer, fake.customer_ids),
+    ):
         for i, key in enumerate(ids):
             touch(key, at=start + timedelta(seconds=i * seconds // len(ids)))
 
@@ -54,12 +57,17 @@ def test_what_a_request_asks(whole):
     fake, run = whole
     end = run.bookmarks["users"]
     assert end <= stamp(datetime.fromtimestamp(fake.requests[1].at, timezone.utc))
-    for stream, more in (("conversations", {"status": "all", "embed": "threads"}),
-                         ("customers", {})):
+    for stream, more in (
+        ("conversations", {"status": "all", "embed": "threads"}),
+        ("customers", {}),
+    ):
         for request in fake.requests:
             if request.path == f"/v2/{stream}":
-                params = {name: value for name, value in request.params.items()
-                          if name not in ("page", "modifiedSince", "query")}
+                params = {
+                    name: value
+                    for name, value in request.params.items()
+                    if name not in ("page", "modifiedSince", "query")
+                }
                 assert params == {"sortField": "modifiedAt", "sortOrder": "asc", **more}
         windows = [window for window, _ in asked(fake, stream)]
         assert all(since < until <= end for since, until in windows)
@@ -98,10 +106,10 @@ def test_what_the_list_may_still_be_filling_is_read_apart(tap, fake):
 @pytest.mark.parametrize("until_inclusive", [True, False])
 @pytest.mark.parametrize("page_size", [1, 3])
 def test_no_row_falls_between_windows_whether_ends_are_inclusive_or_not(
-        tap, fake, since_inclusive, until_inclusive, page_size):
+    tap, fake, since_inclusive, until_inclusive, page_size
+):
     crowd(fake, seconds=100)  # every second has rows, so every end of a window meets some
-    fake.set(page_size=page_size, since_inclusive=since_inclusive,
-             until_inclusive=until_inclusive)
+    fake.set(page_size=page_size, since_inclusive=since_inclusive, until_inclusive=until_inclusive)
     run = tap.good_run(catalog=tap.select(*LISTS, "conversation_threads"))
     assert_complete(run, fake, *LISTS, "conversation_threads")
     assert len({window for window, _ in asked(fake, "conversations")}) > 3
@@ -137,14 +145,20 @@ def test_a_second_with_more_rows_than_a_window_holds_is_read_whole(tap, fake, pa
     fake.set(page_size=page_size)
     run = tap.good_run(catalog=tap.select(*LISTS))
     assert_complete(run, fake, *LISTS)
-    states = [state["value"]["bookmarks"].get("conversations", "")
-              for state in run.of_type("STATE")]
+    states = [
+        state["value"]["bookmarks"].get("conversations", "") for state in run.of_type("STATE")
+    ]
     assert len(set(states)) >= 200 / (PAGES * page_size)
 
 
-@pytest.mark.parametrize("spelling, since", [
-    ("2022-06-01T10:20:30.987654+02:00", "2022-06-01T08:20:29Z"),
-    ("2022-06-01T10:20:30Z", "2022-06-01T10:20:29Z"), ("2022-06-01", "2022-05-31T23:59:59Z")])
+@pytest.mark.parametrize(
+    "spelling, since",
+    [
+        ("2022-06-01T10:20:30.987654+02:00", "2022-06-01T08:20:29Z"),
+        ("2022-06-01T10:20:30Z", "2022-06-01T10:20:29Z"),
+        ("2022-06-01", "2022-05-31T23:59:59Z"),
+    ],
+)
 def test_start_date_is_asked_for_in_utc_and_whole_seconds(tap, fake, spelling, since):
     tap.configure(start_date=spelling)
     run = tap.good_run(catalog=tap.select(*LISTS))
@@ -165,8 +179,9 @@ def test_a_start_date_to_come_asks_for_nothing(tap, fake):
 def test_a_run_begins_lookback_seconds_before_the_bookmark(tap, fake, seconds):
     tap.configure(lookback_seconds=seconds)
     bookmark = fake.world.now - timedelta(days=30)
-    tap.good_run(state={"bookmarks": dict.fromkeys(LISTS, stamp(bookmark))},
-                 catalog=tap.select(*LISTS))
+    tap.good_run(
+        state={"bookmarks": dict.fromkeys(LISTS, stamp(bookmark))}, catalog=tap.select(*LISTS)
+    )
     for stream in LISTS:
         assert asked(fake, stream)[0][0][0] == stamp(bookmark - timedelta(seconds=int(seconds) + 1))
 
@@ -181,7 +196,8 @@ def test_an_edit_that_the_list_shows_minutes_later_arrives(tap, fake):
     assert not second.ids("conversations")
     fake.clock_offset = 560
     assert tap.good_run(state=second.state, catalog=catalog).ids("conversations") == [
-        fake.conversation_ids[0]]
+        fake.conversation_ids[0]
+    ]
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
@@ -201,4 +217,5 @@ def test_a_clock_hours_from_ours_loses_nothing_and_rereads_little(tap, fake, hou
     last = tap.good_run(state=third.state, catalog=catalog)
     assert not last.of_type("RECORD")
     assert [request.path for request in fake.requests if "users" not in request.path] == [
-        f"/v2/{stream}" for stream in LISTS]
+        f"/v2/{stream}" for stream in LISTS
+    ]

@@ -29,8 +29,11 @@ def run(*command, **kwargs):
     """A command's whole output; what it wrote is in the message if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
     if done.returncode:
-        pytest.fail(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-5000:]}\n"
-                    f"{done.stderr[-5000:]}", pytrace=False)
+        pytest.fail(
+            f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-5000:]}\n"
+            f"{done.stderr[-5000:]}",
+            pytrace=False,
+        )
     return done
 
 
@@ -40,24 +43,33 @@ def shortly_before(bookmark):
     return f"{moment.isoformat()}Z"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def interpreter(version):
     """The Python of a version ("3.9"), on PATH or among pyenv's; skips where there is none."""
     pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
     for python in [f"python{version}", *glob.glob(f"{pyenv}/versions/{version}.*/bin/python3")]:
         with contextlib.suppress(OSError):
-            done = subprocess.run([python, "-c", "import sys; print(sys.version_info[:2])"],
-                                  capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [python, "-c", "import sys; print(sys.version_info[:2])"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             if done.stdout.strip() == str(tuple(map(int, version.split(".")))):
                 return python
     return pytest.skip(f"this machine has no Python {version}")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def environment(name, python=sys.executable):
     """The bin folder of .venv-NAME, as the Makefile makes it; made once, however it ends."""
-    done = subprocess.run(["make", "-s", f".venv-{name}/ready", f"PYTHON={python}"], cwd=ROOT,
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["make", "-s", f".venv-{name}/ready", f"PYTHON={python}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return ROOT / f".venv-{name}" / "bin", done
 
 
@@ -74,11 +86,24 @@ class Pipe:
 
     def __init__(self, tap, target, state=None, catalog=None, folder=None):
         errors = tap.folder / "tap.log"
-        with errors.open("w") as log, subprocess.Popen(
-                tap.command(state=state, catalog=catalog), stdout=subprocess.PIPE, stderr=log,
-                env=tap.env(None)) as process:
-            done = subprocess.run(target, stdin=process.stdout, capture_output=True, text=True,
-                                  timeout=300, check=False, cwd=folder)
+        with (
+            errors.open("w") as log,
+            subprocess.Popen(
+                tap.command(state=state, catalog=catalog),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=tap.env(None),
+            ) as process,
+        ):
+            done = subprocess.run(
+                target,
+                stdin=process.stdout,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+                cwd=folder,
+            )
         self.tap_code, self.tap_log = process.returncode, errors.read_text()
         self.code, self.output, self.log = done.returncode, done.stdout, done.stderr
 
@@ -106,16 +131,44 @@ class Postgres:
     def __init__(self, binaries, folder, user):
         self.port = _free_port()
         self._binaries, self._folder = binaries, folder
-        run(str(binaries / "initdb"), "-D", f"{folder}/data", "-A", "trust", "-U", "helpscout",
-            "-E", "UTF8", "--no-sync", **user)
+        run(
+            str(binaries / "initdb"),
+            "-D",
+            f"{folder}/data",
+            "-A",
+            "trust",
+            "-U",
+            "helpscout",
+            "-E",
+            "UTF8",
+            "--no-sync",
+            **user,
+        )
         self._log = open(folder / "log", "wb")  # pylint: disable=consider-using-with
         self._server = subprocess.Popen(  # pylint: disable=consider-using-with
-            [binaries / "postgres", "-D", f"{folder}/data", "-p", str(self.port), "-k", folder,
-             "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"],
-            stdout=self._log, stderr=self._log, **user)
+            [
+                binaries / "postgres",
+                "-D",
+                f"{folder}/data",
+                "-p",
+                str(self.port),
+                "-k",
+                folder,
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                "fsync=off",
+            ],
+            stdout=self._log,
+            stderr=self._log,
+            **user,
+        )
         for _ in range(300):
-            ready = subprocess.run([binaries / "pg_isready", "-h", "127.0.0.1", "-p",
-                                    str(self.port)], capture_output=True, check=False)
+            ready = subprocess.run(
+                [binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(self.port)],
+                capture_output=True,
+                check=False,
+            )
             if ready.returncode == 0:
                 return
             time.sleep(0.1)
@@ -129,11 +182,23 @@ class Postgres:
 
     def rows(self, sql):
         """What a SELECT brings, as a list of dicts."""
-        return json.loads(run(
-            str(self._binaries / "psql"), "-X", "-A", "-t", "-h", "127.0.0.1", "-p",
-            str(self.port), "-U", "helpscout", "-c",
-            f"SELECT coalesce(json_agg(row_to_json(found)), '[]') FROM ({sql}) found",
-            "postgres").stdout)
+        return json.loads(
+            run(
+                str(self._binaries / "psql"),
+                "-X",
+                "-A",
+                "-t",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(self.port),
+                "-U",
+                "helpscout",
+                "-c",
+                f"SELECT coalesce(json_agg(row_to_json(found)), '[]') FROM ({sql}) found",
+                "postgres",
+            ).stdout
+        )
 
     def value(self, sql):
         """The one value that a SELECT brings."""
@@ -164,11 +229,15 @@ def _postgres_binaries():
         apt_get = [*(["sudo", "-n"] if os.getuid() else []), "apt-get", "-qq"]
         environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in (["update"], ["install", "-y", "postgresql"]):
-            done = subprocess.run([*apt_get, *command], env=environ, capture_output=True, text=True,
-                                  check=False)
+            done = subprocess.run(
+                [*apt_get, *command], env=environ, capture_output=True, text=True, check=False
+            )
         if not found():
-            pytest.fail("could not install PostgreSQL (Debian's package postgresql):\n"
-                        f"{done.stdout[-2000:]}{done.stderr[-2000:]}", pytrace=False)
+            pytest.fail(
+                "could not install PostgreSQL (Debian's package postgresql):\n"
+                f"{done.stdout[-2000:]}{done.stderr[-2000:]}",
+                pytrace=False,
+            )
     return Path(found()[-1]).parent
 
 

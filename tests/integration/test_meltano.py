@@ -29,14 +29,24 @@ class Project:
         self.folder.mkdir(parents=True)
         shutil.copy(EXAMPLE, self.folder)
         self._meltano = installed("meltano") / "meltano"
-        self._env = {**os.environ, "TAP_HELPSCOUT_CLIENT_ID": fake.client_id,
-                     "TAP_HELPSCOUT_CLIENT_SECRET": fake.client_secret,
-                     "TAP_HELPSCOUT_API_URL": fake.url}
+        self._env = {
+            **os.environ,
+            "TAP_HELPSCOUT_CLIENT_ID": fake.client_id,
+            "TAP_HELPSCOUT_CLIENT_SECRET": fake.client_secret,
+            "TAP_HELPSCOUT_API_URL": fake.url,
+        }
 
     def meltano(self, *args, code=0, **env):
         """What a command said; the log is checked for secrets."""
-        done = subprocess.run([self._meltano, *args], cwd=self.folder, env={**self._env, **env},
-                              capture_output=True, text=True, timeout=600, check=False)
+        done = subprocess.run(
+            [self._meltano, *args],
+            cwd=self.folder,
+            env={**self._env, **env},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
         assert done.returncode == code, done.stdout + done.stderr
         assert self.fake.client_secret not in done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -72,8 +82,15 @@ def _runs(project):
     edited = project.fake.conversation_ids[7]
     project.fake.touch(edited)
     second, _ = project.sync()
-    return {"first": first, "source": source, "state": state, "edited": edited, "second": second,
-            "requests": project.fake.requests, "state after": project.state()}
+    return {
+        "first": first,
+        "source": source,
+        "state": state,
+        "edited": edited,
+        "second": second,
+        "requests": project.fake.requests,
+        "state after": project.state(),
+    }
 
 
 def counts(rows):
@@ -81,10 +98,13 @@ def counts(rows):
 
 
 def test_the_example_names_every_setting_and_keeps_the_secrets():
-    settings = re.findall(r"- name: (\w+)(\n +sensitive: true)?",
-                          EXAMPLE.read_text().partition("settings:")[2].partition("loaders:")[0])
+    settings = re.findall(
+        r"- name: (\w+)(\n +sensitive: true)?",
+        EXAMPLE.read_text().partition("settings:")[2].partition("loaders:")[0],
+    )
     assert [name for name, _ in settings] == [
-        field.name for field in dataclasses.fields(Config) if field.name not in TOKENS]
+        field.name for field in dataclasses.fields(Config) if field.name not in TOKENS
+    ]
     assert {name for name, sensitive in settings if sensitive} == {"client_id", "client_secret"}
 
 
@@ -94,7 +114,8 @@ def test_the_first_run_brings_everything(runs):
 
 def test_meltano_keeps_the_state(runs):
     assert set(runs["state"]["bookmarks"]) == {
-        name for name, stream in STREAMS.items() if stream.has_bookmark}
+        name for name, stream in STREAMS.items() if stream.has_bookmark
+    }
     assert "currently_syncing" not in runs["state"]
     assert runs["state after"]["bookmarks"]["users"] > runs["state"]["bookmarks"]["users"]
 
@@ -105,19 +126,30 @@ def test_the_second_run_brings_what_changed(runs):
         expected[name] = 0 if stream.has_bookmark else runs["source"][name]
     expected["conversations"] = 1
     expected["conversation_threads"] = sum(
-        row["conversation_id"] == runs["edited"] for row in runs["first"]["conversation_threads"])
-    dateless = [row for stream in ("users", "mailbox_folders") for row in runs["first"][stream]
-                if not row.get("updated_at")]
+        row["conversation_id"] == runs["edited"] for row in runs["first"]["conversation_threads"]
+    )
+    dateless = [
+        row
+        for stream in ("users", "mailbox_folders")
+        for row in runs["first"][stream]
+        if not row.get("updated_at")
+    ]
     assert [row["id"] for row in rows["conversations"]] == [runs["edited"]]
     assert counts({**rows, "users": (), "mailbox_folders": ()}) == {
-        **expected, "users": 0, "mailbox_folders": 0}
+        **expected,
+        "users": 0,
+        "mailbox_folders": 0,
+    }
     # What has no date is brought by every run.
     assert rows["users"] + rows["mailbox_folders"] == dateless != []
 
 
 def test_the_second_run_asks_for_what_changed(runs):
-    asked = [request.params["modifiedSince"] for request in runs["requests"]
-             if "modifiedSince" in request.params]
+    asked = [
+        request.params["modifiedSince"]
+        for request in runs["requests"]
+        if "modifiedSince" in request.params
+    ]
     assert asked
     assert min(asked) >= shortly_before(min(runs["state"]["bookmarks"].values()))
 
@@ -125,7 +157,8 @@ def test_the_second_run_asks_for_what_changed(runs):
 def test_client_credentials_are_all_it_needs(runs, project):
     assert runs["second"]
     assert {request["grant_type"] for request in project.fake.token_requests} == {
-        "client_credentials"}
+        "client_credentials"
+    }
 
 
 def test_select_rules_leave_out_a_stream_and_a_field(project):
@@ -141,8 +174,9 @@ def test_select_rules_leave_out_a_stream_and_a_field(project):
 
 
 def test_a_refused_secret_is_explained(project):
-    log = project.meltano("run", "tap-helpscout", "target-jsonl", code=1,
-                          TAP_HELPSCOUT_CLIENT_SECRET="wrong")
+    log = project.meltano(
+        "run", "tap-helpscout", "target-jsonl", code=1, TAP_HELPSCOUT_CLIENT_SECRET="wrong"
+    )
     assert "Check client_id and client_secret" in log
 
 

@@ -8,6 +8,7 @@ import pytest
 from tap_helpscout.streams import STREAMS
 from tests.integration.conftest import ROOT, Pipe, installed, shortly_before
 
+
 def documented():
     """(stream, path, streams it points to) of each foreign key in README.md's table."""
     for row in re.findall(r"^\| `(\w+)` \| `/v2.*\| (.*) \|$", README, re.MULTILINE):
@@ -23,11 +24,21 @@ FOREIGN_KEYS = list(documented())
 def _loaded(account, postgres):
     """The account as it was loaded first, then edited and loaded again from the target's state."""
     fake = account.fake
-    target = [installed("meltanolabs-target-postgres") / "target-postgres", "--config",
-              account.file("target.json", {
-                  "host": "127.0.0.1", "port": postgres.port, "user": "helpscout",
-                  "password": "unused", "database": "postgres",
-                  "default_target_schema": "helpscout"})]
+    target = [
+        installed("meltanolabs-target-postgres") / "target-postgres",
+        "--config",
+        account.file(
+            "target.json",
+            {
+                "host": "127.0.0.1",
+                "port": postgres.port,
+                "user": "helpscout",
+                "password": "unused",
+                "database": "postgres",
+                "default_target_schema": "helpscout",
+            },
+        ),
+    ]
 
     def counts():
         return {name: postgres.value(f"SELECT count(*) FROM helpscout.{name}") for name in STREAMS}
@@ -37,17 +48,22 @@ def _loaded(account, postgres):
     before.target = counts()
     conversation, customer = fake.conversation_ids[5], fake.customer_ids[5]
     folder = fake.truth()["mailbox_folders"][0][1]["id"]
-    fake.touch(conversation, subject="Edited \u2028 \U0001F422")
+    fake.touch(conversation, subject="Edited \u2028 \U0001f422")
     thread = fake.add_thread(conversation)
     fake.touch_customer(customer, jobTitle="Edited")
     fake.touch_row("mailbox_folders", folder, name="Edited")
     fake.clear()
     Pipe(account, target, state=first.state).ended_well()
     after = SimpleNamespace(source=fake.truth_counts(), target=counts())
-    return SimpleNamespace(fake=fake, postgres=postgres, before=before, after=after, thread=thread,
-                           state=first.state, edited={
-                               "conversations": conversation, "customers": customer,
-                               "mailbox_folders": folder})
+    return SimpleNamespace(
+        fake=fake,
+        postgres=postgres,
+        before=before,
+        after=after,
+        thread=thread,
+        state=first.state,
+        edited={"conversations": conversation, "customers": customer, "mailbox_folders": folder},
+    )
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -57,8 +73,9 @@ def test_every_table_has_as_many_rows_as_the_source(loaded, when):
     assert all(found.source.values())
 
 
-@pytest.mark.parametrize("table, path, targets", FOREIGN_KEYS,
-                         ids=[f"{table}.{path}" for table, path, _ in FOREIGN_KEYS])
+@pytest.mark.parametrize(
+    "table, path, targets", FOREIGN_KEYS, ids=[f"{table}.{path}" for table, path, _ in FOREIGN_KEYS]
+)
 def test_foreign_key_joins(loaded, table, path, targets):
     column, *inner = path.split(".")
     rows, key = f"helpscout.{table}", column
@@ -70,7 +87,8 @@ def test_foreign_key_joins(loaded, table, path, targets):
     (found,) = loaded.postgres.rows(
         f"SELECT count(*) AS used, count(target.id) AS joined FROM "
         f"(SELECT ({key})::bigint AS key FROM {rows}) source "
-        f"LEFT JOIN ({targets}) target ON target.id = source.key WHERE source.key > 0")
+        f"LEFT JOIN ({targets}) target ON target.id = source.key WHERE source.key > 0"
+    )
     assert found["used"] > 0
     assert found["joined"] == found["used"]
 
@@ -81,18 +99,22 @@ def test_all_foreign_keys_are_looked_at():
     assert len(FOREIGN_KEYS) == sum(row.count("→") for row in rows) > 10
 
 
-@pytest.mark.parametrize("table, column", [
-    ("conversations", "subject"), ("customers", "job_title"), ("mailbox_folders", "name")])
+@pytest.mark.parametrize(
+    "table, column",
+    [("conversations", "subject"), ("customers", "job_title"), ("mailbox_folders", "name")],
+)
 def test_an_edit_is_an_update(loaded, table, column):
     (row,) = loaded.postgres.rows(
-        f"SELECT {column} FROM helpscout.{table} WHERE id = {loaded.edited[table]}")
+        f"SELECT {column} FROM helpscout.{table} WHERE id = {loaded.edited[table]}"
+    )
     assert row[column].startswith("Edited")
 
 
 def test_a_new_thread_is_beside_the_old_ones(loaded):
     conversation = loaded.edited["conversations"]
     rows = loaded.postgres.rows(
-        f"SELECT id FROM helpscout.conversation_threads WHERE conversation_id = {conversation}")
+        f"SELECT id FROM helpscout.conversation_threads WHERE conversation_id = {conversation}"
+    )
     assert loaded.thread["id"] in [row["id"] for row in rows]
     assert len(rows) == len(loaded.fake.threads(conversation))
 
@@ -100,21 +122,28 @@ def test_a_new_thread_is_beside_the_old_ones(loaded):
 def test_texts_arrive_to_the_letter(loaded):
     rows = loaded.postgres.rows("SELECT id, subject FROM helpscout.conversations")
     assert {row["id"]: row["subject"] for row in rows} == {
-        row["id"]: row["subject"] for row in loaded.fake.truth()["conversations"]}
+        row["id"]: row["subject"] for row in loaded.fake.truth()["conversations"]
+    }
 
 
 def test_moments_are_moments_and_objects_are_json(loaded):
-    types = {f"{row['table_name']}.{row['column_name']}": row["data_type"]
-             for row in loaded.postgres.rows(
-                 "SELECT table_name, column_name, data_type FROM information_schema.columns "
-                 "WHERE table_schema = 'helpscout'")}
+    types = {
+        f"{row['table_name']}.{row['column_name']}": row["data_type"]
+        for row in loaded.postgres.rows(
+            "SELECT table_name, column_name, data_type FROM information_schema.columns "
+            "WHERE table_schema = 'helpscout'"
+        )
+    }
     assert types["conversations.created_at"].startswith("timestamp")
     assert types["conversations.primary_customer"] == "jsonb"
     assert types["conversations.id"] == "bigint"
 
 
 def test_the_second_sync_starts_from_the_state_that_the_target_confirmed(loaded):
-    asked = {request.params["modifiedSince"] for request in loaded.fake.requests
-             if request.path == "/v2/conversations"}
+    asked = {
+        request.params["modifiedSince"]
+        for request in loaded.fake.requests
+        if request.path == "/v2/conversations"
+    }
     assert asked
     assert min(asked) >= shortly_before(loaded.state["bookmarks"]["conversations"])

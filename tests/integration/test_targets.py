@@ -30,9 +30,15 @@ def keys(rows, stream):
 
 def misplaced(records, cells):
     """How many records have a text or number that is not in the column of its name."""
-    return sum(any(isinstance(value, (str, int)) and not isinstance(value, bool)
-                   and row.get(name) != str(value) for name, value in record.items())
-               for record, row in zip(records, cells))
+    return sum(
+        any(
+            isinstance(value, (str, int))
+            and not isinstance(value, bool)
+            and row.get(name) != str(value)
+            for name, value in record.items()
+        )
+        for record, row in zip(records, cells)
+    )
 
 
 class Loads:
@@ -56,16 +62,30 @@ def _records(account):
 
 @pytest.fixture(name="new_csv", scope="module")
 def _new_csv(account):
-    return Loads(account, [installed("meltanolabs-target-csv") / "target-csv", "--config",
-                           account.file("csv.json", {"output_path": ".", "flattening_enabled": True,
-                                                     "flattening_max_depth": 2})])
+    return Loads(
+        account,
+        [
+            installed("meltanolabs-target-csv") / "target-csv",
+            "--config",
+            account.file(
+                "csv.json",
+                {"output_path": ".", "flattening_enabled": True, "flattening_max_depth": 2},
+            ),
+        ],
+    )
 
 
 @pytest.fixture(name="old_csv", scope="module")
 def _old_csv(account):
     # It does not run where `collections` has lost MutableMapping, from Python 3.10 on.
-    return Loads(account, [installed("target-csv", python=interpreter("3.9")) / "target-csv",
-                           "--config", account.file("old_csv.json", {"disable_collection": True})])
+    return Loads(
+        account,
+        [
+            installed("target-csv", python=interpreter("3.9")) / "target-csv",
+            "--config",
+            account.file("old_csv.json", {"disable_collection": True}),
+        ],
+    )
 
 
 def test_meltanolabs_target_csv_gets_each_row_under_its_names(new_csv, records):
@@ -116,13 +136,15 @@ def test_target_stitch_finds_every_batch_valid(account, records):
         valid[stream] += int(rows)
     assert valid == {stream: len(rows) for stream, rows in records.items()}
     assert set(done.state["bookmarks"]) == {
-        stream for stream in STREAMS if STREAMS[stream].has_bookmark}
+        stream for stream in STREAMS if STREAMS[stream].has_bookmark
+    }
 
 
 def table(said):
     """The last table of singer-check-tap: stream → rows."""
-    rows = re.findall(r"^\| (\w+) +\| (\d+) +\| 1 +\|$", said.rpartition("Details by stream")[2],
-                      re.MULTILINE)
+    rows = re.findall(
+        r"^\| (\w+) +\| (\d+) +\| 1 +\|$", said.rpartition("Details by stream")[2], re.MULTILINE
+    )
     return {stream: int(count) for stream, count in rows}
 
 
@@ -134,13 +156,24 @@ def test_singer_check_tap_approves_what_it_reads(account, records):
 
 def test_singer_check_tap_runs_the_tap_twice(account, records):
     # It fails when a tap ends before all that it wrote is checked: this one ends late.
-    late = account.file("late-tap", f'#!/bin/sh\n"{TAP}" "$@"\ncode=$?\nexec >&-\nsleep 3\n'
-                                    "exit $code\n")
+    late = account.file(
+        "late-tap", f'#!/bin/sh\n"{TAP}" "$@"\ncode=$?\nexec >&-\nsleep 3\nexit $code\n'
+    )
     subprocess.run(["chmod", "+x", late], check=True)
     done = subprocess.run(
-        [installed("singer-tools") / "singer-check-tap", "--tap", late, "--config",
-         account.config_path], cwd=account.folder, capture_output=True, text=True, timeout=120,
-        check=False)
+        [
+            installed("singer-tools") / "singer-check-tap",
+            "--tap",
+            late,
+            "--config",
+            account.config_path,
+        ],
+        cwd=account.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     first, _, second = done.stdout.partition("re-running tap with state")
     assert table(first) == {stream: len(rows) for stream, rows in records.items()}
