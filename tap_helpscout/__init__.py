@@ -16,7 +16,7 @@ from tap_helpscout import config as config_file
 from tap_helpscout.client import Client, HelpScoutError
 from tap_helpscout.config import ConfigError
 from tap_helpscout.discover import discover, select
-from tap_helpscout.sync import Bookmarks, Sync
+
 
 LOGGER = singer.get_logger()
 

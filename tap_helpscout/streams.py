@@ -1,122 +1,186 @@
 """All that differs between streams, as data: to add one is a row here, a schema and a fixture."""
 
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-
+from typing import Any
 
 from tap_helpscout.transform import latest, only, rename, unchanged
+
+Row = dict[str, Any]
+"""A row as the API sends it, and a record as it is written."""
+RowKey = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Embed:
-    """Children that come inside the windows of their parents' list (`embed=name`), and when to
-    believe them."""
+    """Children that can come inside the rows of their parents' list, by `embed=name`."""
 
     name: str
-    # (parent row, embedded rows): are all there that the parent counts?
-    is_whole: Callable[[dict, list], bool]
-    # (listed rows): does this listing hold the kind of row that an embed might leave out?
-    is_telling: Callable[[list], bool]
+    kinds: frozenset[str]
+    """Kinds of children that an embed might leave out or cut."""
+    telling_kind: str
+    """The kind that a listing must hold before the embed is believed."""
+    kinds_of: Callable[[Row], frozenset[str]]
+    """Of which of these kinds a child is."""
+    size_of: Callable[[Row], int]
+    """The length of what might be cut in a child."""
+    may_be_whole: Callable[[Row, list[Row]], bool]
+    """(parent, embedded children): False where the parent shows that some are missing or cut."""
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenRows:
+    """Rows that a stream's own parameters may leave out on some accounts."""
+
+    name: str
+    params: Mapping[str, str]
+    """What to ask for them with, in place of the stream's own parameters."""
+    find_by: str
+    """The field, and the parameter, by which one row is found in the stream's own list."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """One stream. `path` and `params` are templates: a parent's id, {start} and {end} of the run,
-    {since} and {until} of a window. The ids in `path` become columns of each record."""
+    """One stream. `path` and `params` are templates: the ids of parents, and {start} and {end} of
+    the run. The ids in `path` become columns of each record."""
 
     tap_stream_id: str
     path: str
-    # The key of the rows in the answer, in `_embedded` or beside it; None: the answer itself is
-    # the rows (a bare array) or the row (a single object).
-    rows: str | None
+    rows_key: str | None
+    """The key of the rows in the response, in `_embedded` or beside it; None: the response itself
+    is the rows (a bare array) or the row (a single object)."""
     key_properties: tuple[str, ...] = ("id",)
     replication_key: str | None = None
     params: Mapping[str, str] = field(default_factory=dict)
+    is_windowed: bool = False
+    """Whether the API filters the list by modification time, so that it is read in windows."""
+    hidden: HiddenRows | None = None
     parent: str | None = None
     embed: Embed | None = None
-    reshape: Callable[[dict], dict] = unchanged
-    # What tells the rows of one list apart, in the API's names.
+    reshape: Callable[[Row], Row] = unchanged
     identity: tuple[str, ...] = ("id",)
+    """What tells the rows of one list apart, in the API's names."""
 
     @property
-    def replication_method(self):
+    def replication_method(self) -> str:
         """INCREMENTAL where there is a date to go by."""
         return "INCREMENTAL" if self.replication_key else "FULL_TABLE"
 
     @property
-    def parent_keys(self):
+    def parent_keys(self) -> tuple[str, ...]:
         """The columns that the parents fill, outermost first; the last is the parent's own id."""
         return tuple(name for _, name, _, _ in string.Formatter().parse(self.path) if name)
 
     @property
-    def is_windowed(self):
-        """Whether the list is read in closed windows of modification time."""
-        return any("{until}" in value for value in self.params.values())
+    def is_below_windows(self) -> bool:
+        """Whether its parents are read in windows."""
+        return self.parent is not None and STREAMS[self.parent].is_windowed
 
     @property
-    def has_bookmark(self):
+    def has_bookmark(self) -> bool:
         """A child of a windowed list has one though it has no date: where its parents were read."""
-        return bool(self.replication_key or self.parent and STREAMS[self.parent].is_windowed)
+        return bool(self.replication_key) or self.is_below_windows
+
+    def key_of(self, row: Row) -> RowKey | None:
+        """What tells a row of the list apart from the others, None where nothing does."""
+        key = tuple(row.get(name) for name in self.identity)
+        return None if None in key else key
 
 
-def _threads_are_whole(conversation, threads):
-    """Chats come cut, and `threads` counts what is published, line items aside."""
+def children_of(tap_stream_id: str | None) -> list[Stream]:
+    """The streams whose rows hang on those of another; None: those whose rows hang on nothing."""
+    return [stream for stream in STREAMS.values() if stream.parent == tap_stream_id]
+
+
+# https://developer.helpscout.com/mailbox-api/endpoints/conversations/threads/list
+_CHAT_THREADS = ("chat", "beaconchat")
+_UNPUBLISHED = ("draft", "hidden")
+_THREAD_KINDS = frozenset({"line item", "attachments", *_UNPUBLISHED})
+
+
+def _kinds_of_thread(thread: Row) -> frozenset[str]:
+    kinds = set()
+    if thread.get("type") == "lineitem":
+        kinds.add("line item")
+    if thread.get("state") in _UNPUBLISHED:
+        kinds.add(thread["state"])
+    embedded = thread.get("_embedded")
+    if isinstance(embedded, dict) and embedded.get("attachments"):
+        kinds.add("attachments")
+    return frozenset(kinds)
+
+
+def _length_of_body(thread: Row) -> int:
+    body = thread.get("body")
+    return len(body) if isinstance(body, str) else 0
+
+
+def _threads_may_be_whole(conversation: Row, threads: list[Row]) -> bool:
+    """Threads of chats come cut: https://developer.helpscout.com/mailbox-api/endpoints/conversations/list
+    `threads` counts what is published, line items aside."""
+    if any(thread.get("type") in _CHAT_THREADS for thread in threads):
+        return False
     published = sum(
         thread.get("state") == "published" and thread.get("type") != "lineitem"
         for thread in threads
     )
     count = conversation.get("threads")
-    return (
-        conversation.get("type") != "chat"
-        and bool(threads)
-        and isinstance(count, int)
-        and published >= count
-    )
+    return conversation.get("type") != "chat" and isinstance(count, int) and published >= count
 
-
-def _has_line_item(threads):
-    return any(thread.get("type") == "lineitem" for thread in threads)
-
-
-_WINDOW = {
-    "modifiedSince": "{since}",
-    "query": "(modifiedAt:[* TO {until}])",
-    "sortField": "modifiedAt",
-    "sortOrder": "asc",
-}
 
 STREAMS = {
     stream.tap_stream_id: stream
     for stream in (
+        # https://developer.helpscout.com/mailbox-api/endpoints/conversations/list
         Stream(
             "conversations",
             "/v2/conversations",
             "conversations",
             replication_key="updated_at",
-            # Without a status the API leaves closed conversations out.
-            params={"status": "all", **_WINDOW},
-            # The API filters by a modification date that it does not show.
+            # Without a status the API leaves closed conversations out. Whether `all` holds spam is
+            # documented nowhere.
+            params={"status": "all"},
+            hidden=HiddenRows("spam", {"status": "spam"}, find_by="number"),
+            is_windowed=True,
+            # The API filters by a modification date that it does not show, as a rule.
             reshape=latest(
                 "updated_at",
+                "modified_at",
                 "created_at",
                 "closed_at",
                 "user_updated_at",
                 "customer_waiting_since.time",
             ),
         ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/conversations/threads/list
         Stream(
             "conversation_threads",
             "/v2/conversations/{conversation_id}/threads",
             "threads",
             parent="conversations",
-            embed=Embed("threads", _threads_are_whole, _has_line_item),
+            embed=Embed(
+                "threads",
+                kinds=_THREAD_KINDS,
+                telling_kind="line item",
+                kinds_of=_kinds_of_thread,
+                size_of=_length_of_body,
+                may_be_whole=_threads_may_be_whole,
+            ),
         ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/customers/list
         Stream(
-            "customers", "/v2/customers", "customers", replication_key="updated_at", params=_WINDOW
+            "customers",
+            "/v2/customers",
+            "customers",
+            replication_key="updated_at",
+            is_windowed=True,
         ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/inboxes/list
         Stream("mailboxes", "/v2/mailboxes", "mailboxes", replication_key="updated_at"),
+        # https://developer.helpscout.com/mailbox-api/endpoints/inboxes/mailbox-fields
         Stream("mailbox_fields", "/v2/mailboxes/{mailbox_id}/fields", "fields", parent="mailboxes"),
+        # https://developer.helpscout.com/mailbox-api/endpoints/inboxes/mailbox-folders
         Stream(
             "mailbox_folders",
             "/v2/mailboxes/{mailbox_id}/folders",
@@ -124,8 +188,11 @@ STREAMS = {
             parent="mailboxes",
             replication_key="updated_at",
         ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/users/list
         Stream("users", "/v2/users", "users", replication_key="updated_at"),
+        # https://developer.helpscout.com/mailbox-api/endpoints/workflows/list
         Stream("workflows", "/v2/workflows", "workflows", replication_key="modified_at"),
+        # https://developer.helpscout.com/mailbox-api/endpoints/reports/happiness/reports-happiness-ratings
         Stream(
             "happiness_ratings_report",
             "/v2/reports/happiness/ratings",
@@ -135,7 +202,9 @@ STREAMS = {
             reshape=rename(threadid="thread_id", id="conversation_id"),
             identity=("threadid", "ratingCreatedAt", "id"),
         ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/teams/list
         Stream("teams", "/v2/teams", "teams", replication_key="updated_at"),
+        # https://developer.helpscout.com/mailbox-api/endpoints/teams/team-members
         Stream(
             "team_members",
             "/v2/teams/{team_id}/members",

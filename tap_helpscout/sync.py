@@ -1,344 +1,303 @@
 """Walks the tree of selected streams, parent → child, and writes Singer messages."""
 
-import time
-from datetime import datetime, timedelta, timezone
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
 
 import singer
 from singer import metrics
 
-from tap_helpscout import reading
-from tap_helpscout.client import ApiError, ahead
-from tap_helpscout.config import ConfigError
-from tap_helpscout.discover import load_schema
-from tap_helpscout.streams import STREAMS
-from tap_helpscout.transform import format_moment, moment_or_none, parse_moment, project, to_record
+from tap_helpscout.client import ApiError, Client, HelpScoutError
+from tap_helpscout.config import Config
+from tap_helpscout.dates import format_datetime, seconds_before
+from tap_helpscout.discover import SelectedStream
+from tap_helpscout.files import ConfigError
+from tap_helpscout.output import OutputError
+from tap_helpscout.prefetch import Load, prefetch
+from tap_helpscout.progress import Progress, Result
+from tap_helpscout.reading.lists import ChildRows, Meaning, read_children, read_listed
+from tap_helpscout.reading.ranges import RangeReader
+from tap_helpscout.reading.windows import Batch, Window
+from tap_helpscout.state import State
+from tap_helpscout.stream_run import Activity, Context, StreamRun, plan_run
+from tap_helpscout.streams import Row, children_of
 
 LOGGER = singer.get_logger()
 
-GONE = (404, 410)  # how a parent that was merged or deleted answers for its children
-PROGRESS_SECONDS = 5
+# Chosen: so many rows wait with all that is embedded in them, for each request at once. More would
+# keep the connections no busier, and cost memory.
+ROWS_PER_REQUEST = 40
+REQUESTS_AHEAD = 2  # chosen: children's requests that wait, for each request at once
+
+Write = Callable[[singer.Message], None]
 
 
-class Bookmarks:
-    """The state: where each stream's next run begins. Flat, as published versions wrote it:
+@dataclass(frozen=True)
+class Child:
+    """The rows of a child stream below one parent."""
 
-    {"currently_syncing": "users", "bookmarks": {"users": "2019-06-11T13:37:55Z"}}
-    """
-
-    def __init__(self, state, source):
-        self.currently_syncing = state.get("currently_syncing")
-        try:
-            if state.keys() - {"currently_syncing"} and "bookmarks" not in state:
-                raise ValueError("it has no bookmarks")
-            self._dates = dict(state.get("bookmarks") or {})
-            self._state = {**state, "bookmarks": self._dates}
-            for name in self._dates.keys() & STREAMS.keys():
-                self.get(name)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"the state file {source} must look like "
-                '{"bookmarks": {"users": "2019-06-11T13:37:55Z"}}, a date for each stream: '
-                f"{error}"
-            ) from error
-
-    def get(self, name):
-        """A stream's bookmark as a moment, None where it has none yet."""
-        date = self._dates.get(name)
-        return parse_moment(date) if date else None
-
-    def advance(self, name, moment):
-        """Moves a bookmark, never backwards."""
-        before = self.get(name)
-        if not before or moment > before:
-            self._dates[name] = format_moment(moment)
-
-    def message(self):
-        """The state as a Singer message."""
-        state = {**self._state, "currently_syncing": self.currently_syncing}
-        if not self.currently_syncing:
-            del state["currently_syncing"]
-        return singer.StateMessage(state)
+    run: StreamRun
+    context: Context
+    rows: ChildRows
 
 
-class Node:
-    """A stream of this run's tree, and what of it is written: nothing where `schema` is None."""
+@dataclass(frozen=True)
+class Item:
+    """A row with the rows below it, or the end of a batch."""
 
-    def __init__(self, stream, schema, children):
-        self.stream, self.schema, self.children = stream, schema, children
-        self.name = stream.tap_stream_id
-        self.start = None
-        self.is_active = schema is not None
-        self.embedding = reading.Embedding(stream.embed)
-        self.counter = metrics.record_counter(self.name)
-        self.read, self.written, self.gone, self.error = 0, 0, 0, None
-        self.began, self.silent_until = time.monotonic(), 0
-        self._known, self._warned = load_schema(self.name), set()
-        self._embeds = {
-            stream.embed.name
-            for stream in STREAMS.values()
-            if stream.embed and stream.parent == self.name
-        }
+    row: Row | None = None
+    children: list[Child] = field(default_factory=list)
+    end_of: Batch | None = None
 
-    def tree(self):
-        """This node and all below it."""
-        yield self
-        for child in self.children:
-            yield from child.tree()
-
-    def fail(self, error):
-        """Takes the stream, and what hangs on it, out of the run: their bookmarks stay."""
-        for node in self.tree():
-            node.error = node.error or error
-            node.is_active = False
-
-    def is_read(self):
-        """Whether its rows are needed, to be written or for a child."""
-        return any(node.is_active for node in self.tree())
-
-    def record(self, row, context):
-        """What is written of a row; what is embedded in it for a child is the child's."""
-        embedded = row.get("_embedded")
-        if isinstance(embedded, dict) and self._embeds & embedded.keys():
-            row = {
-                **row,
-                "_embedded": {
-                    name: rows for name, rows in embedded.items() if name not in self._embeds
-                },
-            }
-        parent_keys = {key: context[key] for key in self.stream.parent_keys}
-        return project(
-            to_record(self.stream, row, parent_keys), self.schema, self._known, self._warn
+    @property
+    def load(self) -> Load:
+        """What it costs while it waits."""
+        loads = [child.rows.load for child in self.children]
+        return Load(
+            requests=sum(load.requests for load in loads),
+            rows=1 + sum(load.rows for load in loads),
+            blocks=any(load.blocks for load in loads),
         )
-
-    def _warn(self, path):
-        if path not in self._warned:
-            self._warned.add(path)
-            LOGGER.warning(
-                "%s: the API sends %s, which the schema lacks: it is left out",
-                self.name,
-                ".".join(path),
-            )
 
 
 class Sync:
-    """One run over the selected streams ({tap_stream_id: schema}); `write` takes messages."""
+    """One run over the selected streams; `write` takes each message."""
 
-    def __init__(self, client, config, selected, bookmarks, write):
-        self._client, self._config, self._bookmarks, self._write = client, config, bookmarks, write
-        self._roots = [
-            node
-            for node in (
-                _plan(stream, selected) for stream in STREAMS.values() if not stream.parent
-            )
-            if node
-        ]
-        self._nodes = [node for root in self._roots for node in root.tree()]
-        self._end = None
+    def __init__(
+        self,
+        client: Client,
+        config: Config,
+        selected: Mapping[str, SelectedStream],
+        state: State,
+        write: Write,
+    ) -> None:
+        self._client, self._config, self._state, self._write = client, config, state, write
+        planned = [plan_run(stream, selected) for stream in children_of(None)]
+        self._roots = [run for run in planned if run]
+        self._runs = [run for root in self._roots for run in root.tree()]
+        self._selected = [run for run in self._runs if run.selected]
+        self._progress = Progress(client)
+        self._counters: dict[str, Any] = {}
+        self._end = datetime.now(timezone.utc)
 
-    def run(self):
-        """Reads all that is selected; returns the nodes of streams that failed."""
-        self._end = self._client.now()
-        for node in self._nodes:
-            node.start = self._start_of(node.stream)
-            if node.start and node.start > self._end:
-                LOGGER.warning(
-                    "%s: nothing is read before %s, its bookmark or the start_date: the "
-                    "API's clock says %s",
-                    node.name,
-                    format_moment(node.start),
-                    format_moment(self._end),
-                )
-            if node.schema:
-                keys, key = list(node.stream.key_properties), node.stream.replication_key
-                self._write(singer.SchemaMessage(node.name, node.schema, keys, key and [key]))
-        first = self._bookmarks.currently_syncing
-        for root in sorted(
-            self._roots, key=lambda root: all(node.name != first for node in root.tree())
-        ):
-            self._bookmarks.currently_syncing = root.name
+    def run(self) -> list[Result]:
+        """Reads all that is selected; the results of the streams that failed."""
+        self._end = self._client.run_start()
+        with contextlib.ExitStack() as stack:
+            for run in self._selected:
+                self._counters[run.name] = stack.enter_context(metrics.record_counter(run.name))
+            for run in self._runs:
+                self._begin(run)
+            for root in sorted(self._roots, key=self._turn):
+                self._state.currently_syncing = root.name
+                self._write_state()
+                self._read_tree(root)
+            self._state.currently_syncing = None
             self._write_state()
-            self._read(root)
-        self._bookmarks.currently_syncing = None
-        self._write_state()
-        return self._summary()
+        for run in self._selected:
+            run.tell_findings()
+        return self._progress.end(
+            run.result(self._state.pending(run.name)) for run in self._selected
+        )
 
-    def _start_of(self, stream):
-        bookmark = self._bookmarks.get(stream.tap_stream_id) if stream.has_bookmark else None
-        if bookmark:
-            start = bookmark - timedelta(seconds=self._config.lookback_seconds)
-        elif stream.is_windowed or stream.parent and STREAMS[stream.parent].is_windowed:
-            start = self._config.start_date
-        else:
-            return None
-        return start.replace(microsecond=0)
+    def _turn(self, root: StreamRun) -> tuple[bool, bool]:
+        """The order of the trees: the one that was interrupted, then small lists, so that what is
+        refused is known early, then those that are read in windows."""
+        first = self._state.currently_syncing
+        return all(run.name != first for run in root.tree()), root.stream.is_windowed
 
-    def _read(self, root):
-        context = {"start": format_moment(self._config.start_date), "end": format_moment(self._end)}
-        if not root.stream.is_windowed:
-            self._walk(root, reading.listed(self._client, root.stream, context, self._end), context)
-            return
-        # Streams of one tree may stand at different bookmarks: each is read from its own.
-        selected = [node for node in root.tree() if node.schema]
-        starts = sorted({node.start for node in selected})
-        settled = self._end - timedelta(seconds=self._config.lookback_seconds)
-        for low, high in zip(starts, [*starts[1:], self._end]):
-            high = min(high, self._end)
-            for node in selected:
-                node.is_active = not node.error and node.start <= low
-            if low < high and root.is_read():
-                embedding = next(
-                    (
-                        node.embedding
-                        for node in root.children
-                        if node.stream.embed and node.is_read()
-                    ),
-                    None,
+    def _begin(self, run: StreamRun) -> None:
+        stream = run.stream
+        if stream.has_bookmark:
+            run.bookmark = self._state.bookmark(run.name)
+        if run.bookmark:
+            run.start = seconds_before(run.bookmark, self._config.lookback_seconds)
+        elif stream.is_windowed or stream.is_below_windows:
+            run.start = self._config.start_date
+        if run.start:
+            run.start = run.start.replace(microsecond=0)
+        if run.start and run.start > self._end:
+            LOGGER.warning(
+                "%s: nothing is read before %s, its bookmark or the start_date: the API's clock "
+                "says %s",
+                run.name,
+                format_datetime(run.start),
+                format_datetime(self._end),
+            )
+        if run.selected:
+            key = stream.replication_key
+            schema = run.selected.schema
+            self._write(
+                singer.SchemaMessage(
+                    run.name, schema, list(stream.key_properties), [key] if key else None
                 )
-                LOGGER.info(
-                    "%s: reading what changed from %s to %s",
-                    root.name,
-                    format_moment(low),
-                    format_moment(high),
-                )
-                root.read, root.began, root.silent_until = 0, time.monotonic(), 0
-                self._walk(
-                    root,
-                    reading.windows(
-                        self._client,
-                        root.stream,
-                        context,
-                        reading.Reach(low, settled, high),
-                        embedding,
-                    ),
-                    context,
-                )
+            )
 
-    def _walk(self, node, items, context):
-        """The one recursion: writes each row, then its children's rows; at a Checkpoint all rows
-        before it are out."""
-        coming = ((item, list(self._below(node, item, context))) for item in items)
+    def _read_tree(self, root: StreamRun) -> None:
+        """Reads a stream and what hangs on it; an error there leaves the other trees alone."""
+        context = {
+            "start": format_datetime(self._config.start_date),
+            "end": format_datetime(self._end),
+        }
         try:
-            for item, lists in ahead(coming, 2 * self._client.depth, _weight):
-                if isinstance(item, reading.Checkpoint):
-                    self._checkpoint(node, item)
-                    continue
-                node.read += 1
-                if node.is_active:
-                    self._write_row(node, item, context)
-                for child, own, rows, _ in lists:
-                    if not child.error:
-                        self._walk(child, rows, own)
-        except ApiError as error:
-            if node.stream.parent and error.status in GONE:
-                key = node.stream.parent_keys[-1]
-                node.gone += 1
-                LOGGER.warning(
-                    "%s: %s %s was deleted or merged meanwhile, skipped",
-                    node.name,
-                    key,
-                    context[key],
-                )
+            self._read_pending(root, context)
+            if root.stream.is_windowed:
+                self._read_ranges(root, context)
             else:
-                node.fail(error)
-                LOGGER.error("%s failed: %s", node.name, error)
+                self._progress.begin_stream(root.name)
+                batches = read_listed(self._client, root.stream, context, self._end)
+                self._walk(root, batches, context)
+        except ApiError as error:
+            root.fail(str(error))
+            LOGGER.error("%s failed: %s", root.name, error)
+        except (HelpScoutError, ConfigError, OutputError):
+            raise
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            root.fail(f"an error of the tap's own, {type(error).__name__}")
+            LOGGER.exception("%s: an error of the tap's own: please report it", root.name)
 
-    def _below(self, node, item, context):
-        """(child, context, rows, weight) for each list below a row, asked for already."""
-        # Below a row without an id there is nothing to ask for; its own stream warns of it.
-        if isinstance(item, reading.Checkpoint) or item.get("id") is None:
+    def _read_pending(self, root: StreamRun, context: Context) -> None:
+        """Reads what hangs on parents whose children an earlier run could not read."""
+        for run in root.tree():
+            if not run.selected or not run.stream.parent:
+                continue
+            for parent_id in self._state.pending(run.name):
+                own = {**context, run.stream.parent_keys[-1]: parent_id}
+                rows = read_children(self._client, run.stream, own, {"id": parent_id}, None)
+                start, run.start = run.start, None
+                self._walk_children(Child(run, own, rows))
+                run.start = start
+
+    def _read_ranges(self, root: StreamRun, context: Context) -> None:
+        """The streams of a tree may have different bookmarks: each is read from its own on."""
+        selected = [run for run in root.tree() if run.selected]
+        starts = sorted({run.start for run in selected if run.start})
+        child = next((run for run in root.children if run.verifier and run.is_needed), None)
+        settled = seconds_before(self._end, self._config.lookback_seconds)
+        reader = RangeReader(self._client, root.stream, child and child.verifier, settled)
+        for low, high in zip(starts, [*starts[1:], self._end]):
+            window = Window(low, min(high, self._end))
+            for run in selected:
+                run.is_due(low)
+            if window.low < window.high and root.is_needed:
+                self._progress.begin_range(root.name, window)
+                self._walk(root, self._counting(root, reader, reader.read(window)), context)
+
+    @staticmethod
+    def _counting(
+        root: StreamRun, reader: RangeReader, batches: Iterator[Batch]
+    ) -> Iterator[Batch]:
+        before = root.rows_counted or 0
+        for batch in batches:
+            root.rows_counted = None if reader.counted is None else before + reader.counted
+            yield batch
+
+    def _walk(self, run: StreamRun, batches: Iterator[Batch], context: Context) -> None:
+        """The one recursion: writes each row, then the rows of its children; at the end of a window
+        all of them are written."""
+        depth = self._client.prefetch_depth
+        limit = Load(requests=REQUESTS_AHEAD * depth, rows=ROWS_PER_REQUEST * depth)
+        items = self._items(run, batches, context)
+        for item in prefetch(items, limit, lambda item: item.load):
+            if item.row is not None:
+                run.rows_read += 1
+                if run.activity is Activity.WRITE:
+                    self._write_row(run, item.row, context)
+                if not run.stream.parent:
+                    self._progress.row(run.rows_counted)
+            for child in item.children:
+                self._walk_children(child)
+            if item.end_of:
+                self._end_batch(run, item.end_of)
+
+    def _items(self, run: StreamRun, batches: Iterator[Batch], context: Context) -> Iterator[Item]:
+        for batch in batches:
+            for row in batch.rows:
+                yield Item(row, list(self._children(run, row, context)))
+            yield Item(end_of=batch)
+
+    def _children(self, run: StreamRun, row: Row, context: Context) -> Iterator[Child]:
+        """The lists that hang on a row, requested."""
+        parent_id = row.get("id")
+        if parent_id is None:
+            return  # there is nothing to ask for; the stream itself warns of it
+        for child in run.children:
+            if child.is_needed:
+                own = {**context, child.stream.parent_keys[-1]: parent_id}
+                rows = read_children(self._client, child.stream, own, row, child.verifier)
+                yield Child(child, own, rows)
+
+    def _walk_children(self, child: Child) -> None:
+        run = child.run
+        if run.activity is Activity.FAILED:
             return
-        for child in node.children:
-            if child.is_read():
-                own = {**context, child.stream.parent_keys[-1]: item["id"]}
-                yield (
-                    child,
-                    own,
-                    *reading.children(self._client, child.stream, own, item, child.embedding),
-                )
+        parent_id = child.context[run.stream.parent_keys[-1]]
+        try:
+            self._walk(run, (Batch(rows) for rows in child.rows.pages), child.context)
+        except ApiError as error:
+            self._children_failed(run, parent_id, error)
+            return
+        if child.rows.is_listed:
+            run.outcomes.answered()
+            self._state.settle(run.name, parent_id)
 
-    def _write_row(self, node, row, context):
-        record = node.record(row, context)
-        stream = node.stream
-        if node.start and stream.replication_key and not stream.is_windowed:
-            # A list that the API does not filter.
-            changed_at = moment_or_none(record.get(stream.replication_key))
-            if changed_at and changed_at < node.start:
-                return
-        if any(record.get(key) is None for key in stream.key_properties):
+    def _children_failed(self, run: StreamRun, parent_id: Any, error: ApiError) -> None:
+        what = f"{run.name}: {run.stream.parent_keys[-1]} {parent_id}"
+        meaning = run.outcomes.failed(error)
+        if meaning is Meaning.PARENT_GONE:
+            LOGGER.warning("%s was deleted or merged meanwhile, skipped", what)
+            self._state.settle(run.name, parent_id)
+        elif meaning is Meaning.PUT_ASIDE and self._state.put_aside(run.name, parent_id):
+            LOGGER.error("%s is put aside for the next run: %s", what, error)
+        else:
+            run.fail(str(error))
+            LOGGER.error("%s failed: %s", run.name, error)
+
+    def _write_row(self, run: StreamRun, row: Row, context: Context) -> None:
+        record = run.record(row, context)
+        if run.is_older(record):
+            return
+        keys = run.stream.key_properties
+        if any(record.get(key) is None for key in keys):
+            run.rows_lost += 1
             LOGGER.warning(
                 "%s: a row without its key %s is left out: %s",
-                node.name,
-                ", ".join(stream.key_properties),
+                run.name,
+                ", ".join(keys),
                 sorted(row),
             )
             return
-        node.written += 1
-        node.counter.increment()
+        run.rows_written += 1
+        self._counters[run.name].increment()
         self._write(
-            singer.RecordMessage(node.name, record, time_extracted=datetime.now(timezone.utc))
+            singer.RecordMessage(run.name, record, time_extracted=datetime.now(timezone.utc))
         )
 
-    def _checkpoint(self, root, checkpoint):
-        for node in root.tree():
-            if node.is_active and node.stream.has_bookmark:
-                self._bookmarks.advance(node.name, checkpoint.high)
-        self._write_state()
-        self._say_progress(root, checkpoint)
-
-    def _write_state(self):
-        self._write(self._bookmarks.message())
-
-    def _say_progress(self, root, checkpoint):
-        """The first window, the last, and in between one line every few seconds."""
-        now = time.monotonic()
-        if checkpoint.expected is None or (now < root.silent_until and checkpoint.high < self._end):
+    def _end_batch(self, run: StreamRun, batch: Batch) -> None:
+        """Moves the bookmarks of a tree where all that was modified up to some datetime, and what
+        hangs on it, is written."""
+        if batch.counted is not None:
+            run.rows_counted = batch.counted
+        if not batch.completes and not batch.reopens:
             return
-        root.silent_until = now + PROGRESS_SECONDS
-        taken = now - root.began
-        share = min(root.read / checkpoint.expected, 1) if checkpoint.expected else 1
-        LOGGER.info(
-            "%s: window %s to %s read; %d of %d rows (%d %%), %d rows/s, %s left; "
-            "%s requests a minute",
-            root.name,
-            format_moment(checkpoint.low),
-            format_moment(checkpoint.high),
-            root.read,
-            checkpoint.expected,
-            100 * share,
-            root.read / max(taken, 0.001),
-            timedelta(seconds=int(taken * (1 - share) / share)) if share else "unknown time",
-            self._client.pace,
-        )
+        for one in run.tree():
+            if one.outcomes.are_all_gone:
+                one.fail("Help Scout answers 404 for what hangs on each parent")
+            self._move_bookmark(one, batch)
+        self._write_state()
+        if batch.completes and run.stream.is_windowed:
+            self._progress.window_read(batch.completes, batch.completes.high >= self._end)
 
-    def _summary(self):
-        selected = [node for node in self._nodes if node.schema]
-        for node in selected:
-            node.counter.__exit__(None, None, None)
-            LOGGER.info(
-                "%s: %d rows%s%s",
-                node.name,
-                node.written,
-                f", {node.gone} parents gone meanwhile" if node.gone else "",
-                ", incomplete" if node.error else "",
-            )
-        return [node for node in selected if node.error]
+    def _move_bookmark(self, run: StreamRun, batch: Batch) -> None:
+        if run.activity is not Activity.WRITE or not run.stream.has_bookmark:
+            return
+        if batch.reopens or (run.verifier and run.verifier.used_doubtful):
+            self._state.reset(run.name, run.bookmark)
+        elif batch.completes:
+            high = self._client.clock.not_later_than(batch.completes.high)
+            self._state.advance(run.name, high)
 
-
-def _plan(stream, selected):
-    """The tree below a stream, without what is neither selected nor needed; None if all is."""
-    children = [
-        node
-        for node in (
-            _plan(child, selected)
-            for child in STREAMS.values()
-            if child.parent == stream.tap_stream_id
-        )
-        if node
-    ]
-    schema = selected.get(stream.tap_stream_id)
-    return Node(stream, schema, children) if schema or children else None
-
-
-def _weight(item):
-    _, lists = item
-    return sum(weight for _, _, _, weight in lists) or 0.1
+    def _write_state(self) -> None:
+        self._write(self._state.message())

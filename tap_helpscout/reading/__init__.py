@@ -1,0 +1,1 @@
+"""How a list is read until no row of it can be missing."""

@@ -1,0 +1,168 @@
+"""Completeness: whether every row of a list has been read, although rows move between its pages.
+
+An edit moves a row to another page and pulls the rows behind it one place forward: the first row
+of the next page is then never seen. So the list is read in passes, first page to last, until none
+can have been missed.
+"""
+
+from collections.abc import Iterable, Iterator
+from enum import Enum, auto
+
+import singer
+
+from tap_helpscout.client import ApiError, Client
+from tap_helpscout.reading.pages import (
+    FIRST,
+    Fetch,
+    Page,
+    PageTrail,
+    fetch_if_there,
+    prefetched_pages,
+)
+from tap_helpscout.streams import Row, RowKey, Stream
+
+LOGGER = singer.get_logger()
+
+MAX_PASSES = 100  # chosen: a list that changes in each of so many passes is not going to stop
+# Chosen: rows of one date may be listed in another order in each pass, so that a pass can bring
+# nothing new and yet have skipped a row; after so many of them the count is wrong.
+MAX_IDLE_PASSES = 5
+
+
+class Verdict(Enum):
+    """What is known after a pass."""
+
+    COMPLETE = auto()
+    READ_AGAIN = auto()
+    OVERCOUNTED = auto()
+    """The API counts a few rows more than it lists."""
+    CUT = auto()
+    """The API counts or announces at least a page that it does not give."""
+
+
+class Completeness:
+    """Decides after each pass over a list whether every row has been read.
+
+    A list of one page is complete at once: it was answered in one piece. A longer one is complete
+    when its total stayed the same during a pass, and as many different rows have come since the
+    total took that value. Where there is no total, or more rows came than it says, two passes must
+    agree: a row that left after it was read, and so made another slip, is missing in the second.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._seen: set[RowKey] = set()  # in any pass
+        self._seen_at_total: set[RowKey] = set()  # since the total took its present value
+        self._last_totals: set[int | None] = set()
+        self._last_keys: set[RowKey] | None = None
+        self._idle_passes = 0
+        self.missing = 0
+        """How many rows more the API counted than it gave, after the last pass."""
+        self.begin_pass()
+
+    def begin_pass(self) -> None:
+        """The next page is the first of a pass."""
+        self._keys: list[RowKey] = []
+        self._totals: set[int | None] = set()
+        self._pages = 0
+        self._page_size = 1
+        self._seen_before = len(self._seen)
+        self.refusal: ApiError | None = None
+        """How the API refused a page of this pass as not there."""
+
+    def new_rows(self, page: Page) -> list[Row]:
+        """The rows of the pass's next page that no earlier page or pass has brought."""
+        if page.refusal:
+            self.refusal = page.refusal
+            return []
+        self._pages += 1
+        self._totals.add(page.total)
+        self._page_size = max(self._page_size, page.size or len(page.rows))
+        return [row for row in page.rows if self._is_new(row)]
+
+    def _is_new(self, row: Row) -> bool:
+        # Where nothing tells a row apart, its place in the list has to.
+        key = self._stream.key_of(row) or (len(self._keys),)
+        self._keys.append(key)
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
+
+    def end_pass(self) -> Verdict:
+        """What is known now that the last page of the pass was read."""
+        if self._totals != self._last_totals:
+            self._seen_at_total = set()
+        self._seen_at_total.update(self._keys)
+        counted = max((total or 0 for total in self._totals), default=0)
+        self.missing = counted - len(self._seen_at_total)
+        is_steady = len(self._totals) == 1
+        is_idle = len(self._seen) == self._seen_before
+        self._idle_passes = self._idle_passes + 1 if is_idle and is_steady else 0
+        verdict = self._verdict(counted, is_steady)
+        self._last_totals, self._last_keys = self._totals, set(self._keys)
+        return verdict
+
+    def _verdict(self, counted: int, is_steady: bool) -> Verdict:
+        if self._pages == 1 and not self.refusal and self.missing <= 0:
+            return Verdict.COMPLETE
+        if None in self._totals or counted < len(set(self._keys)):
+            if self._last_keys is None or not self._last_keys <= set(self._keys):
+                return Verdict.READ_AGAIN
+            return Verdict.CUT if self.refusal else Verdict.COMPLETE
+        if is_steady and self.missing <= 0:
+            return Verdict.COMPLETE
+        if self._idle_passes < self._idle_passes_needed():
+            return Verdict.READ_AGAIN
+        is_cut = self.refusal or self.missing >= self._page_size
+        return Verdict.CUT if is_cut else Verdict.OVERCOUNTED
+
+    def _idle_passes_needed(self) -> int:
+        # Where no row came twice the order was the same in both passes: one more tells enough.
+        is_stable = self._totals == self._last_totals and len(self._keys) == len(set(self._keys))
+        return 1 if is_stable else MAX_IDLE_PASSES
+
+
+def all_pages(fetch: Fetch, announced: Iterable[Page]) -> Iterator[Page]:
+    """The pages that a list announced, and those that follow the last of them."""
+    trail = PageTrail()
+    for page in announced:
+        trail.add(page)
+        yield page
+    while params := trail.following():
+        page = fetch_if_there(fetch, params)
+        trail.add(page)
+        yield page
+
+
+def read_until_complete(
+    client: Client, stream: Stream, fetch: Fetch, announced: Iterable[Page] | None = None
+) -> Iterator[list[Row]]:
+    """Yields the rows of a list, page by page and each row once, until none can be missing.
+
+    `announced` are the pages of the first pass, where they were requested already.
+
+    Raises ApiError where the list changes in every pass, or does not give what it counts.
+    """
+    completeness = Completeness(stream)
+    for _ in range(MAX_PASSES):
+        completeness.begin_pass()
+        for page in all_pages(fetch, announced or prefetched_pages(client, fetch, fetch(FIRST))):
+            yield completeness.new_rows(page)
+        verdict = completeness.end_pass()
+        if verdict is Verdict.COMPLETE:
+            return
+        if verdict is Verdict.OVERCOUNTED:
+            LOGGER.warning(
+                "%s: Help Scout counts %d more rows than it lists",
+                stream.tap_stream_id,
+                completeness.missing,
+            )
+            return
+        if verdict is Verdict.CUT:
+            raise completeness.refusal or ApiError(
+                f"GET {stream.path} lists {completeness.missing} rows fewer than it counts"
+            )
+        LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)
+        announced = None
+    raise ApiError(f"GET {stream.path} changed in each of {MAX_PASSES} passes while it was read")

@@ -1,0 +1,221 @@
+"""Embedded children: whether what comes inside the rows of a list is all there is.
+
+A page of conversations with `embed=threads` saves a request for each. The documentation says that
+threads of chats come cut, and nothing of others:
+https://developer.helpscout.com/mailbox-api/endpoints/conversations/list
+So embedded children are compared with listed ones before they are used, and now and then later on.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any
+
+import singer
+
+from tap_helpscout.client import TRIES, ApiError
+from tap_helpscout.streams import Embed, Row
+from tap_helpscout.transform import to_snake_case
+
+LOGGER = singer.get_logger()
+
+# Chosen: a kind of child that neither an embed nor so many listings have shown is rare enough to be
+# left to the samples.
+ENOUGH_MATCHES = 100
+# Chosen: the 25th use of embedded children is checked by a listing, then the 75th, 225th, ...
+FIRST_SAMPLE = 25
+SAMPLE_FACTOR = 3
+FIRST_TRIES = 3  # chosen: an embed that has not worked yet is given up sooner
+MAX_FAILURES = 3  # chosen: so many pages that fail with the embed, and it is asked for no more
+
+
+class EmbedState(Enum):
+    """What is known of the embedded children in this run."""
+
+    UNVERIFIED = auto()
+    VERIFIED = auto()
+    DISABLED = auto()
+
+
+class Treatment(Enum):
+    """How the children of one parent are read."""
+
+    USE = auto()
+    """As they are embedded."""
+    LIST = auto()
+    """By a request of their own."""
+    LIST_AND_COMPARE = auto()
+    """By a request of their own, which tells whether the embedded ones could have been used."""
+
+
+class CutDetector:
+    """Tells which sizes may be the length at which something is cut off.
+
+    What is as large as the largest that was embedded may have been cut there, unless a listing has
+    shown one of that size to be whole.
+    """
+
+    def __init__(self) -> None:
+        self._largest_embedded = 0
+        self._largest_confirmed = 0
+
+    def note(self, size: int) -> None:
+        """Something of this size was embedded."""
+        self._largest_embedded = max(self._largest_embedded, size)
+
+    def confirm(self, size: int) -> None:
+        """A listing shows that what was embedded with this size was whole."""
+        self._largest_confirmed = max(self._largest_confirmed, size)
+
+    def may_be_cut(self, size: int) -> bool:
+        """Whether something of this size could be the beginning of something larger."""
+        return self._largest_confirmed < size and size >= self._largest_embedded
+
+
+class EmbedVerifier:
+    """Decides how the children of each parent are read.
+
+    UNVERIFIED becomes VERIFIED by a listing that matches row for row and has a child of the telling
+    kind, once every kind was shown by an embed or a listing, or many listings have matched. Either
+    becomes DISABLED by a listing that differs.
+    """
+
+    def __init__(self, embed: Embed) -> None:
+        self._embed = embed
+        self.state = EmbedState.UNVERIFIED
+        self._has_worked = False
+        self._failures = 0
+        self._lengths, self._sizes = CutDetector(), CutDetector()
+        self._unshown_kinds = set(embed.kinds)
+        self._has_matched_telling = False
+        self._matches = 0
+        self._uses = 0
+        self._next_sample = FIRST_SAMPLE
+        self._differed = False
+
+    @property
+    def used_doubtful(self) -> bool:
+        """Whether embedded children were used that a listing has made doubtful since."""
+        return self._differed and self._uses > 0
+
+    def fetch(self, get: Callable[[dict[str, str], int], Any], tries: int = TRIES) -> Any:
+        """The body of get(parameters, tries) with the embed, or without where it fails with it."""
+        if self.state is EmbedState.DISABLED:
+            return get({}, tries)
+        try:
+            body = get({"embed": self._embed.name}, tries if self._has_worked else FIRST_TRIES)
+            self._has_worked = True
+        except ApiError as error:
+            body = get({}, tries)  # raises if the embed is not what is wrong
+            self._failures += 1
+            if not self._has_worked or self._failures >= MAX_FAILURES:
+                self._disable(f"Help Scout fails with them: {error}")
+        return body
+
+    def note_page(self, parents: list[Row]) -> None:
+        """Takes note of all that is embedded in a page, before any of it is used."""
+        for parent in parents:
+            children = self.embedded(parent)
+            self._lengths.note(len(children))
+            self._sizes.note(self._largest_size(children))
+            for child in children:
+                self._unshown_kinds -= self._embed.kinds_of(child)
+        self._verify_if_enough()
+
+    def embedded(self, parent: Row) -> list[Row]:
+        """The children that came inside a parent; none where that is no list of rows."""
+        inner = parent.get("_embedded")
+        rows = inner.get(self._embed.name) if isinstance(inner, dict) else None
+        is_list = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+        return rows if is_list and rows else []
+
+    def treatment(self, parent: Row) -> Treatment:
+        """How the children of a parent are to be read."""
+        children = self.embedded(parent)
+        may_be_whole = bool(children) and self._embed.may_be_whole(parent, children)
+        if self.state is EmbedState.DISABLED or not may_be_whole:
+            return Treatment.LIST
+        if self.state is EmbedState.UNVERIFIED or self._may_be_cut(children):
+            return Treatment.LIST_AND_COMPARE
+        self._uses += 1
+        if self._uses >= self._next_sample:
+            self._next_sample *= SAMPLE_FACTOR
+            return Treatment.LIST_AND_COMPARE
+        return Treatment.USE
+
+    def may_be_verified_by(self, parent: Row) -> bool:
+        """Whether the listing of this parent may decide how all that follow are read."""
+        return (
+            self.state is EmbedState.UNVERIFIED
+            and not self._has_matched_telling
+            and self._is_telling(self.embedded(parent))
+        )
+
+    def matched(self, children: list[Row]) -> None:
+        """A listing has brought just these embedded children."""
+        self._matches += 1
+        self._lengths.confirm(len(children))
+        self._sizes.confirm(self._largest_size(children))
+        self._has_matched_telling |= self._is_telling(children)
+        self._verify_if_enough()
+
+    def differed(self, parent: Row, how: str) -> None:
+        """A listing has brought other children than were embedded."""
+        self._differed = True
+        self._disable(f"those of {parent.get('id')} are not as they are listed: {how}")
+
+    def _verify_if_enough(self) -> None:
+        is_shown = not self._unshown_kinds or self._matches >= ENOUGH_MATCHES
+        if self.state is EmbedState.UNVERIFIED and self._has_matched_telling and is_shown:
+            self.state = EmbedState.VERIFIED
+            LOGGER.info("embedded %s match the listed ones: they are used", self._embed.name)
+
+    def _disable(self, why: str) -> None:
+        if self.state is not EmbedState.DISABLED:
+            self.state = EmbedState.DISABLED
+            LOGGER.warning(
+                "embedded %s are not used in this run (%s): they are listed for each parent, which "
+                "takes a request each",
+                self._embed.name,
+                why,
+            )
+
+    def _is_telling(self, children: list[Row]) -> bool:
+        return any(self._embed.telling_kind in self._embed.kinds_of(child) for child in children)
+
+    def _largest_size(self, children: list[Row]) -> int:
+        return max(map(self._embed.size_of, children), default=0)
+
+    def _may_be_cut(self, children: list[Row]) -> bool:
+        return self._lengths.may_be_cut(len(children)) or self._sizes.may_be_cut(
+            self._largest_size(children)
+        )
+
+
+class Comparison:
+    """Compares the children that were embedded in a parent with the listed ones, row for row."""
+
+    def __init__(self, verifier: EmbedVerifier, parent: Row) -> None:
+        self._verifier, self._parent = verifier, parent
+        self._children = verifier.embedded(parent)
+        self._left = {child.get("id"): child for child in self._children}
+        self._added = 0
+        self._changed = 0
+
+    def add(self, row: Row) -> None:
+        """Takes a listed child."""
+        child = self._left.pop(row.get("id"), None)
+        if child is None:
+            self._added += 1
+        # Links may name the page that they came with.
+        elif child != row and to_snake_case(child) != to_snake_case(row):
+            self._changed += 1
+
+    def finish(self) -> None:
+        """All listed children were taken: tells the verifier."""
+        if self._added or self._changed or self._left:
+            self._verifier.differed(
+                self._parent,
+                f"{self._added} more are listed, {len(self._left)} fewer, {self._changed} others",
+            )
+        else:
+            self._verifier.matched(self._children)

@@ -1,0 +1,130 @@
+"""Lists that are read whole: small ones, and the children of a parent, embedded in it or listed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from functools import partial
+from typing import Any
+
+from tap_helpscout.client import TRIES, ApiError, Client
+from tap_helpscout.dates import EARLIEST
+from tap_helpscout.prefetch import Load
+from tap_helpscout.reading.completeness import read_until_complete
+from tap_helpscout.reading.embeds import Comparison, EmbedVerifier, Treatment
+from tap_helpscout.reading.pages import FIRST, Page, PageParams, parse_page, prefetched_pages
+from tap_helpscout.reading.windows import Batch, Window
+from tap_helpscout.streams import Row, Stream
+
+# A merged conversation answers 404 for its threads, as a deleted one does:
+# https://developer.helpscout.com/mailbox-api/endpoints/conversations/threads/list
+GONE = (404, 410)
+ALL_GONE = 20  # chosen: where so many parents are gone and none is there, the endpoint is
+SOME_GONE = 5  # chosen: the same at the end of a window, before a bookmark moves
+FAILURES_IN_A_ROW = 5  # chosen: as many parents cannot be bad at once
+
+
+@dataclass(frozen=True)
+class ChildRows:
+    """The children of one parent; their first request is on its way."""
+
+    pages: Iterator[list[Row]]
+    load: Load
+    is_listed: bool = True
+
+
+def fetch_listed(
+    client: Client, stream: Stream, context: Mapping[str, str], page_params: PageParams = FIRST
+) -> Page:
+    """A page of a list that is read whole; `context` fills the templates of the stream."""
+    params: dict[str, Any] = {
+        name: value.format(**context) for name, value in stream.params.items()
+    }
+    path = stream.path.format(**context)
+    return parse_page(stream, client.get(path, {**params, **page_params}, TRIES), page_params)
+
+
+def read_children(
+    client: Client,
+    stream: Stream,
+    context: Mapping[str, str],
+    parent: Row,
+    verifier: EmbedVerifier | None,
+) -> ChildRows:
+    """Requests the children of a parent, if they are not embedded in it and may be used so."""
+    treatment = verifier.treatment(parent) if verifier else Treatment.LIST
+    if verifier and treatment is Treatment.USE:
+        children = verifier.embedded(parent)
+        return ChildRows(iter([children]), Load(requests=0, rows=len(children)), is_listed=False)
+    fetch = partial(fetch_listed, client, stream, context)
+    first = client.submit(fetch)
+
+    def pages() -> Iterator[list[Row]]:
+        announced = prefetched_pages(client, fetch, first.result())
+        comparison = None
+        if verifier and treatment is Treatment.LIST_AND_COMPARE:
+            comparison = Comparison(verifier, parent)
+        for rows in read_until_complete(client, stream, fetch, announced):
+            if comparison:
+                for row in rows:
+                    comparison.add(row)
+            yield rows
+        if comparison:
+            comparison.finish()
+
+    blocks = verifier is not None and verifier.may_be_verified_by(parent)
+    return ChildRows(pages(), Load(requests=1, rows=0, blocks=blocks))
+
+
+def read_listed(
+    client: Client, stream: Stream, context: Mapping[str, str], high: datetime
+) -> Iterator[Batch]:
+    """The rows of a list that is read whole, up to the run's start `high`."""
+    fetch = partial(fetch_listed, client, stream, context)
+    first = fetch()
+    for rows in read_until_complete(client, stream, fetch, prefetched_pages(client, fetch, first)):
+        yield Batch(rows)
+    yield Batch([], completes=Window(EARLIEST, high), counted=first.total)
+
+
+class Meaning(Enum):
+    """What it means that the children of a parent cannot be read."""
+
+    PARENT_GONE = auto()
+    """The parent was deleted or merged meanwhile: its children go with it."""
+    PUT_ASIDE = auto()
+    """This parent's children are asked for again in the next run."""
+    STREAM_FAILED = auto()
+    """No parent's children can be read."""
+
+
+class ChildOutcomes:
+    """Judges each failure to read a parent's children by those before it."""
+
+    def __init__(self) -> None:
+        self._answered = 0
+        self._failed_in_a_row = 0
+        self.gone = 0
+        """How many parents were gone."""
+
+    def answered(self) -> None:
+        """The children of a parent were listed."""
+        self._answered += 1
+        self._failed_in_a_row = 0
+
+    def failed(self, error: ApiError) -> Meaning:
+        """What this failure means."""
+        if error.status in GONE:
+            self.gone += 1
+            is_endpoint = not self._answered and self.gone >= ALL_GONE
+            return Meaning.STREAM_FAILED if is_endpoint else Meaning.PARENT_GONE
+        if error.status == 403 and not self._answered:
+            return Meaning.STREAM_FAILED
+        self._failed_in_a_row += 1
+        is_endpoint = self._failed_in_a_row >= FAILURES_IN_A_ROW
+        return Meaning.STREAM_FAILED if is_endpoint else Meaning.PUT_ASIDE
+
+    @property
+    def are_all_gone(self) -> bool:
+        """Whether so far every parent was gone, and there were some."""
+        return not self._answered and self.gone >= SOME_GONE

@@ -1,0 +1,153 @@
+"""The plain way to read a long list: newest first, one page after another, by the open filter.
+
+It is taken where the closed date filter is not proved. An edited or new row moves to the front and
+pushes the others back: rows repeat, and none is skipped. Only rows that disappear pull others
+forward, by at most as many places as the total fell between two pages; so many rows are read again.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import singer
+
+from tap_helpscout.client import ApiError
+from tap_helpscout.dates import datetime_or_none
+from tap_helpscout.reading.completeness import Verdict
+from tap_helpscout.reading.pages import Page
+from tap_helpscout.streams import Row, RowKey, Stream
+
+LOGGER = singer.get_logger()
+
+MAX_PASSES = 20  # chosen: more than one is needed only where totals or the order are wrong
+
+
+class NewestFirst:
+    """Decides which page is read next, and after each pass whether a row may have been skipped."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._seen: set[RowKey] = set()
+        self._rows_in_last_pass: set[RowKey] | None = None
+        self.missing = 0
+        """How many rows more than came the API counted, after the last pass."""
+        self.begin_pass()
+
+    def begin_pass(self) -> None:
+        """The next page is the first."""
+        self._last: Page | None = None
+        self._first_total: int | None = None
+        self._fallen = 0
+        self._page_size = 1
+        self._rows_in_pass: set[RowKey] = set()
+        self._later_rows: set[RowKey] = set()
+        self._largest_total = 0
+        self._seen_before = len(self._seen)
+        self._dates: list[datetime] = []  # of the first row and of the last
+
+    def new_rows(self, page: Page) -> list[Row]:
+        """The rows of a page that came for the first time."""
+        new = []
+        for key, row in self._keyed(page):
+            if key not in self._seen:
+                self._seen.add(key)
+                new.append(row)
+        return new
+
+    def new_later_rows(self, page: Page) -> list[Row]:
+        """The same of a page of what was modified since the run began."""
+        self._later_rows.update(key for key, _ in self._keyed(page))
+        return self.new_rows(page)
+
+    def _keyed(self, page: Page) -> Iterator[tuple[RowKey, Row]]:
+        for position, row in enumerate(page.rows):
+            # Where nothing tells a row apart, its place in the list has to.
+            yield self._stream.key_of(row) or (page.number, position), row
+
+    def following(self, page: Page) -> int | None:
+        """The number of the page to ask for after this one, None where the list has ended."""
+        last, self._last = self._last, page
+        self._note_dates(page)
+        self._rows_in_pass.update(key for key, _ in self._keyed(page))
+        self._largest_total = max(self._largest_total, page.total or 0)
+        self._page_size = max(self._page_size, page.size or len(page.rows))
+        if self._first_total is None:
+            self._first_total = page.total
+        if last and last.total is not None and page.total is not None and page.total < last.total:
+            fallen = last.total - page.total
+            self._fallen += fallen
+            return max(1, page.number - math.ceil(fallen / self._page_size))
+        repeats_last = last is not None and page.rows == last.rows
+        is_past_end = page.pages is not None and page.number > page.pages
+        if page.refusal or not page.rows or (repeats_last and is_past_end):
+            return None
+        return page.number + 1 if page.is_full or page.next else None
+
+    def _note_dates(self, page: Page) -> None:
+        for row in page.rows[:1] if not self._dates else page.rows[-1:]:
+            shown = row.get("modifiedAt") or row.get("updatedAt") or row.get("createdAt")
+            if date := datetime_or_none(shown):
+                self._dates = [self._dates[0] if self._dates else date, date]
+
+    def end_pass(self) -> Verdict:
+        """What is known now that the last page of a pass was read."""
+        is_idle = len(self._seen) == self._seen_before
+        counted = None if self._first_total is None else self._first_total - self._fallen
+        self.missing = max((counted or 0) - len(self._seen), 0)
+        is_uncounted = counted is None or self._largest_total < len(self._rows_in_pass)
+        # A row that was deleted after it was read may have made another slip.
+        last = self._rows_in_last_pass
+        agrees = last is not None and last <= self._rows_in_pass | self._later_rows
+        self._rows_in_last_pass = self._rows_in_pass
+        if (is_uncounted or not self._is_newest_first()) and not agrees:
+            return Verdict.READ_AGAIN  # nothing tells what should come: two passes must agree
+        if not self.missing:
+            return Verdict.COMPLETE
+        if not is_idle:
+            return Verdict.READ_AGAIN
+        return Verdict.CUT if self.missing >= self._page_size else Verdict.OVERCOUNTED
+
+    def _is_newest_first(self) -> bool:
+        return bool(self._dates) and self._dates[0] >= self._dates[-1]
+
+
+def read_newest_first(
+    stream: Stream,
+    fetch_page: Callable[[int], Page],
+    later_pages: Callable[[], Iterator[Page]],
+) -> Iterator[list[Row]]:
+    """Yields the rows of a list, each once, until none can be missing.
+
+    `later_pages` are those of what was modified since the run began: a row that is edited before
+    it was reached moves to the front, behind the reader.
+
+    Raises ApiError where the list does not give what it counts.
+    """
+    reading = NewestFirst(stream)
+    refusal: ApiError | None = None
+    for _ in range(MAX_PASSES):
+        reading.begin_pass()
+        number: int | None = 1
+        while number:
+            page = fetch_page(number)
+            refusal = page.refusal or refusal
+            yield reading.new_rows(page)
+            number = reading.following(page)
+        for page in later_pages():
+            yield reading.new_later_rows(page)
+        verdict = reading.end_pass()
+        if verdict is Verdict.COMPLETE:
+            return
+        if verdict is Verdict.OVERCOUNTED:
+            LOGGER.warning(
+                "%s: Help Scout counts %d more rows than it lists",
+                stream.tap_stream_id,
+                reading.missing,
+            )
+            return
+        if verdict is Verdict.CUT:
+            raise refusal or ApiError(
+                f"GET {stream.path} lists {reading.missing} rows fewer than it counts"
+            )
+        LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)
+    raise ApiError(f"GET {stream.path} changed in each of {MAX_PASSES} passes while it was read")

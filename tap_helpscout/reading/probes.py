@@ -1,0 +1,148 @@
+"""Probes: whether an account honours what a fast and complete reading rests on.
+
+What Help Scout's date filters do is documented in part, and not the same for each list: a filter
+may be ignored, refused, or count otherwise than it lists. So a run asks before it trusts one, and
+`--check` asks the same. https://developer.helpscout.com/mailbox-api/endpoints/conversations/list
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from tap_helpscout.client import ApiError
+from tap_helpscout.dates import datetime_or_none, format_datetime, seconds_before
+from tap_helpscout.reading.pages import Page
+from tap_helpscout.reading.windows import Window
+from tap_helpscout.streams import HiddenRows
+
+PROBE_TRIES = 3  # chosen: a filter that fails so often is not to be used
+# These say nothing of what was asked: credentials, rights, the rate limit.
+NOT_AN_ANSWER = (401, 403, 429)
+# Seconds. Whether `modifiedSince` and the ends of a range are inclusive is not documented: so much
+# more on either side costs a few rows that come twice.
+SINCE_MARGIN = 1
+RANGE_MARGIN = 2
+# They can hold nothing: Help Scout was founded in 2011.
+EMPTY_RANGES = tuple(
+    Window(datetime(year, 1, 1, tzinfo=timezone.utc), datetime(year, 1, 2, tzinfo=timezone.utc))
+    for year in (2000, 2100)
+)
+OLDEST_FIRST = {"sortField": "modifiedAt", "sortOrder": "asc"}
+NEWEST_FIRST = {"sortField": "modifiedAt", "sortOrder": "desc"}
+
+Ask = Callable[[Mapping[str, str]], Page]
+"""Asks for the first page of a list with these parameters beside its own, in a few tries."""
+
+
+def since_params(low: datetime) -> dict[str, str]:
+    """The open filter: what was modified at `low` or later."""
+    return {"modifiedSince": format_datetime(seconds_before(low, SINCE_MARGIN))}
+
+
+def range_params(window: Window) -> dict[str, str]:
+    """The closed filter: what was modified within a window."""
+    low = format_datetime(seconds_before(window.low, RANGE_MARGIN))
+    return {"query": f"(modifiedAt:[{low} TO {format_datetime(window.high)}])"}
+
+
+class DateFilterStopped(Exception):
+    """The closed date filter does not work, or not any more; the message says how that showed."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether something may be relied on, and in words why or why not."""
+
+    holds: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class FilterFinding(Finding):
+    """The same of the closed date filter; `page` is the first of the range that was tried."""
+
+    page: Page | None = None
+
+
+def probe_date_filter(ask: Ask, plain: Page, window: Window) -> FilterFinding:
+    """Whether the closed date filter finds what the open one found, and nothing else.
+
+    `plain` is the first page of the list since the window's low by the open filter.
+    """
+    try:
+        whole = ask({**OLDEST_FIRST, **range_params(window)})
+        later = ask({**OLDEST_FIRST, **since_params(window.high)})
+        empty = [ask(range_params(one)) for one in EMPTY_RANGES]
+    except ApiError as error:
+        if error.status in NOT_AN_ANSWER:
+            raise
+        return FilterFinding(False, str(error))
+    if plain.total is None or whole.total is None or later.total is None:
+        return FilterFinding(False, "Help Scout does not say how many rows the list has")
+    if later.total >= plain.total:
+        return FilterFinding(
+            False, f"modifiedSince finds {later.total} of {plain.total} rows after the last of them"
+        )
+    if whole.total + later.total < plain.total:
+        return FilterFinding(
+            False,
+            f"query finds {whole.total} of the {plain.total - later.total} rows that "
+            "modifiedSince finds",
+        )
+    for page, one in zip(empty, EMPTY_RANGES):
+        if rows := page.total or len(page.rows):
+            return FilterFinding(
+                False, f"query finds {rows} rows on a day of {one.low.year}, which has none"
+            )
+    return FilterFinding(
+        True,
+        f"windows add up: {whole.total} of {plain.total - later.total}; an empty window is empty",
+        whole,
+    )
+
+
+def check_empty_ranges(ask: Ask) -> None:
+    """Raises DateFilterStopped where a range that can hold nothing holds something."""
+    for one in EMPTY_RANGES:
+        page = ask(range_params(one))
+        if rows := page.total or len(page.rows):
+            raise DateFilterStopped(
+                f"query finds {rows} rows on a day of {one.low.year}, which has none"
+            )
+
+
+def check_dates(page: Page, window: Window, settled: datetime) -> None:
+    """Raises DateFilterStopped where a row shows that it was not modified within the window.
+
+    Conversations are not documented to have `modifiedAt`, some accounts may show it. A date after
+    the window proves something only where the search index must know it, before `settled`.
+    """
+    low = seconds_before(window.low, RANGE_MARGIN)
+    high = window.high + timedelta(seconds=RANGE_MARGIN)
+    for row in page.rows:
+        modified = datetime_or_none(row.get("modifiedAt"))
+        if modified and (modified < low or high < modified < settled):
+            raise DateFilterStopped(
+                f"query finds a row of {format_datetime(modified)} from {format_datetime(low)} "
+                f"to {format_datetime(high)}"
+            )
+
+
+def list_has_hidden_rows(ask: Ask, hidden: HiddenRows, rows: Page, first: Page) -> bool:
+    """Whether a list brings the rows that could be hidden from it; `first` is its first page.
+
+    Where the list is longer than that, one row is looked for with the parameter that finds it.
+    """
+    ids = {row.get("id") for row in rows.rows}
+    if any(row.get("id") in ids for row in first.rows):
+        return True
+    if first.is_whole_list:
+        return False
+    row = rows.rows[0]
+    try:
+        found = ask({hidden.find_by: str(row.get(hidden.find_by))})
+    except ApiError as error:
+        if error.status in NOT_AN_ANSWER:
+            raise
+        return False
+    return any(one.get("id") == row.get("id") for one in found.rows)

@@ -1,0 +1,201 @@
+"""Windows: closed ranges of modification time, in which a long list is read.
+
+An open list is paged by number while its rows move. In a closed window rows can only leave, by
+being edited again, and the total of the window tells. So a list is cut into windows that are small
+enough for a bookmark after each.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from operator import itemgetter
+
+from tap_helpscout.client import Client
+from tap_helpscout.prefetch import Load, prefetch
+from tap_helpscout.reading.completeness import read_until_complete
+from tap_helpscout.reading.pages import FIRST, Page, PageParams, announced_pages
+from tap_helpscout.streams import Row, RowKey, Stream
+
+# Chosen: at most 500 conversations, so that a bookmark comes often and no page is deep. Whether
+# Help Scout limits how deep a list may be paged is not documented.
+WINDOW_PAGES = 20
+# Measured over ten distributions of rows: a window that is meant to be a fifth smaller than allowed
+# is seldom refused, though rows are not spread evenly.
+TARGET_PAGES = 0.8 * WINDOW_PAGES
+# Measured on the same: how much of a range that is too large is tried next, at most.
+LARGEST_SHARE = 0.55
+# Chosen: one second and its neighbours on both sides. A second can hold any number of rows (a bulk
+# edit), so a window is never cut further.
+NARROWEST_SECONDS = 3
+# How many windows in a row may hold as many rows as the range that they were cut from before the
+# filter is checked again: rows of one moment look like that too.
+UNCHANGED_CUTS = 6
+
+
+@dataclass(frozen=True)
+class Window:
+    """A closed range of modification time, both ends included, in whole seconds."""
+
+    low: datetime
+    high: datetime
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return (self.high - self.low).total_seconds()
+
+
+@dataclass
+class Batch:
+    """Rows of a page that were not read before."""
+
+    rows: list[Row]
+    completes: Window | None = None
+    """They are the last of this window: everything modified within it has been read."""
+    reopens: Window | None = None
+    """This window is not complete, though it was said to be: it is read again."""
+    counted: int | None = None
+    """How many rows the API counts in the whole list, or range; with its last batch."""
+
+
+@dataclass
+class _Oversized:
+    """The pages that were counted from the present low up to `high`, more than a window has."""
+
+    high: datetime
+    pages: float
+
+
+class WindowPlanner:
+    """Cuts a range into windows of some pages each, going by the pages that each answer counts.
+
+    `settled` is as late as the search index may lag behind the edits: from then on rows may still
+    come into a closed window. If one came while another left, the total would not show it; so a
+    window with `settled` inside has one page.
+    """
+
+    def __init__(self, whole: Window, settled: datetime, pages: int) -> None:
+        self._low, self._settled = whole.low, settled
+        self._oversized: list[_Oversized] = []  # the nearest high last
+        self._seconds_per_page = 0.0  # in the window that was asked for last
+        self._last_pages = 0
+        self._unchanged_cuts = 0
+        self.accept(whole, pages)
+
+    @property
+    def low(self) -> datetime:
+        """Up to here windows have been accepted."""
+        return self._low
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the whole range has been accepted."""
+        return not self._oversized
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether cutting has changed nothing so often that the filter may have stopped working."""
+        return self._unchanged_cuts >= UNCHANGED_CUTS
+
+    def trust_again(self) -> None:
+        """The filter was checked, and works."""
+        self._unchanged_cuts = 0
+
+    def next_window(self) -> Window:
+        """The window to ask for now: all that is left before the nearest known high if that fits,
+        else as much as would fit if rows came as they did last."""
+        nearest = self._oversized[-1]
+        seconds = (nearest.high - self._low).total_seconds()
+        if nearest.pages > WINDOW_PAGES and seconds > NARROWEST_SECONDS:
+            likely = max(TARGET_PAGES * self._seconds_per_page, NARROWEST_SECONDS)
+            seconds = min(likely, LARGEST_SHARE * seconds)
+        high = self._low + timedelta(seconds=int(seconds))
+        return Window(self._low, self._settled if self._low < self._settled < high else high)
+
+    def accept(self, window: Window, pages: int) -> bool:
+        """Whether a window of so many pages is small enough; the next one begins where it ends."""
+        self._seconds_per_page = window.seconds / pages
+        if self._is_too_large(window, pages):
+            self._unchanged_cuts = self._unchanged_cuts + 1 if pages == self._last_pages else 0
+            self._last_pages = pages
+            self._oversized.append(_Oversized(window.high, pages))
+            return False
+        if pages <= WINDOW_PAGES:
+            self._unchanged_cuts = 0
+        # A window's last page is half full, as a rule.
+        self._oversized = [
+            _Oversized(one.high, one.pages - pages + 0.5)
+            for one in self._oversized
+            if one.high > window.high
+        ]
+        self._low = window.high
+        return True
+
+    def _is_too_large(self, window: Window, pages: int) -> bool:
+        if pages > WINDOW_PAGES and window.seconds > NARROWEST_SECONDS:
+            return True
+        return pages > 1 and window.low < self._settled < window.high
+
+
+FetchWindow = Callable[[Window, PageParams], Page]
+
+
+def read_windows(
+    client: Client,
+    stream: Stream,
+    fetch: FetchWindow,
+    planner: WindowPlanner,
+    check_filter: Callable[[], None],
+    first: tuple[Window, Page] | None = None,
+) -> Iterator[Batch]:
+    """Reads what a planner has left, window by window; the pages of the next are requested while
+    those of one are used.
+
+    `first` is a window that the planner has accepted, with its first page. `check_filter` is called
+    where a window may not be what was asked for, and raises if so.
+    """
+    requested = _requested_pages(client, fetch, planner, check_filter, first)
+    # One less than are on their way at once, for the first of them is being waited for.
+    limit = Load(requests=max(client.prefetch_depth - 1, 0))
+    shared: set[RowKey | None] = set()  # what the window before may have in common with this one
+    for window, group in itertools.groupby(prefetch(requested, limit), key=itemgetter(0)):
+        announced = (future.result() for _, future in group)
+        keys: set[RowKey | None] = set()
+        for rows in read_until_complete(client, stream, partial(fetch, window), announced):
+            keyed = [(stream.key_of(row), row) for row in rows]
+            keys.update(key for key, _ in keyed)
+            yield Batch([row for key, row in keyed if key is None or key not in shared])
+        yield Batch([], completes=window)
+        shared = keys
+
+
+def _requested_pages(
+    client: Client,
+    fetch: FetchWindow,
+    planner: WindowPlanner,
+    check_filter: Callable[[], None],
+    first: tuple[Window, Page] | None,
+) -> Iterator[tuple[Window, Future[Page]]]:
+    """Each page of each window, requested. A window's first page tells whether the window is small
+    enough; the next window's is requested before this one's other pages."""
+    accepted = first
+    window = None if planner.is_done else planner.next_window()
+    while accepted or window:
+        probe = client.submit(fetch, window, FIRST) if window else None
+        if accepted:
+            fetch_page = partial(fetch, accepted[0])
+            for future in announced_pages(client, fetch_page, accepted[1]):
+                yield accepted[0], future
+            accepted = None
+        if not window or not probe:
+            return
+        page = probe.result()
+        if planner.accept(window, page.page_count):
+            accepted = (window, page)
+        if planner.is_suspicious or (accepted and page.page_count > WINDOW_PAGES):
+            check_filter()
+            planner.trust_again()
+        window = None if planner.is_done else planner.next_window()

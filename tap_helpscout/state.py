@@ -1,0 +1,95 @@
+"""State: where each stream's next run begins, and what is left over from this one."""
+
+from datetime import datetime
+from typing import Any
+
+import singer
+
+from tap_helpscout.dates import format_datetime, parse_datetime
+from tap_helpscout.files import ConfigError
+from tap_helpscout.streams import STREAMS
+
+# Chosen: where more parents than this cannot be read, it is not the parents.
+MAX_PENDING = 100
+
+
+class State:
+    """What the next run needs to know; flat, as published versions wrote it:
+
+        {"currently_syncing": "users",
+         "bookmarks": {"users": "2019-06-11T13:37:55Z"},
+         "pending": {"conversation_threads": [2100123]}}
+
+    `pending` holds, for each child stream, the ids of parents whose children could not be read.
+    """
+
+    def __init__(self, document: dict[str, Any], source: str | None) -> None:
+        """`source` is the file that the document was read from. Raises ConfigError."""
+        self.currently_syncing: Any = document.get("currently_syncing")
+        try:
+            if document.keys() - {"currently_syncing"} and "bookmarks" not in document:
+                raise ValueError("it has no bookmarks")
+            self._document = document
+            self._bookmarks: dict[str, Any] = dict(document.get("bookmarks") or {})
+            pending = dict(document.get("pending") or {})
+            self._pending: dict[str, list[Any]] = {
+                name: [_checked_id(one) for one in ids] for name, ids in pending.items()
+            }
+            for name in self._bookmarks.keys() & STREAMS.keys():
+                self.bookmark(name)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"the state file {source} must look like "
+                '{"bookmarks": {"users": "2019-06-11T13:37:55Z"}}, a date for each stream: '
+                f"{error}"
+            ) from error
+
+    def bookmark(self, name: str) -> datetime | None:
+        """A stream's bookmark, None where it has none yet."""
+        date = self._bookmarks.get(name)
+        return parse_datetime(date) if date else None
+
+    def advance(self, name: str, to: datetime) -> None:
+        """Moves a bookmark, never backwards."""
+        before = self.bookmark(name)
+        if not before or to > before:
+            self._bookmarks[name] = format_datetime(to)
+
+    def reset(self, name: str, to: datetime | None) -> None:
+        """Puts a bookmark back to where it was when the run began."""
+        self._bookmarks.pop(name, None)
+        if to:
+            self._bookmarks[name] = format_datetime(to)
+
+    def pending(self, name: str) -> list[int]:
+        """The parents whose children of this stream could not be read so far."""
+        return list(self._pending.get(name, ()))
+
+    def put_aside(self, name: str, parent_id: int) -> bool:
+        """Keeps a parent for the next run; False where there are too many."""
+        ids = self._pending.setdefault(name, [])
+        if parent_id not in ids:
+            ids.append(parent_id)
+        return len(ids) <= MAX_PENDING
+
+    def settle(self, name: str, parent_id: int) -> None:
+        """The children of this parent have been read, or there are none any more."""
+        ids = self._pending.get(name, [])
+        if parent_id in ids:
+            ids.remove(parent_id)
+
+    def message(self) -> singer.StateMessage:
+        """The state as a Singer message."""
+        value = {**self._document, "bookmarks": self._bookmarks}
+        value["pending"] = {name: ids for name, ids in self._pending.items() if ids}
+        value["currently_syncing"] = self.currently_syncing
+        for key in ("pending", "currently_syncing"):
+            if not value[key]:
+                del value[key]
+        return singer.StateMessage(value)
+
+
+def _checked_id(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("pending must hold ids")
+    return value

@@ -1,0 +1,125 @@
+"""One stream in one run: what of it is written, from when on, and how it went."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any
+
+from tap_helpscout.conform import Conformer
+from tap_helpscout.dates import datetime_or_none
+from tap_helpscout.discover import SelectedStream, load_schema
+from tap_helpscout.progress import Result, in_words
+from tap_helpscout.reading.embeds import EmbedVerifier
+from tap_helpscout.reading.lists import ChildOutcomes
+from tap_helpscout.streams import Row, Stream, children_of
+from tap_helpscout.transform import to_record
+
+Context = Mapping[str, Any]
+"""What fills the templates of a stream's path and parameters."""
+
+
+class Activity(Enum):
+    """What is done with the rows of a stream at present."""
+
+    WRITE = auto()
+    SKIP = auto()
+    """They are read for its children alone: it is not selected, or its own bookmark is later."""
+    FAILED = auto()
+
+
+class StreamRun:
+    """One stream in this run: what of it is written, from when on, and how it went."""
+
+    def __init__(
+        self, stream: Stream, selected: SelectedStream | None, children: list["StreamRun"]
+    ) -> None:
+        self.stream, self.children = stream, children
+        self.name = stream.tap_stream_id
+        self.selected = selected
+        self.activity = Activity.WRITE if selected else Activity.SKIP
+        self.verifier = EmbedVerifier(stream.embed) if stream.embed else None
+        self.outcomes = ChildOutcomes()
+        self.bookmark: datetime | None = None
+        """As it was before the run."""
+        self.start: datetime | None = None
+        """Rows that were modified before it are not needed; None: every row is."""
+        self.error: str | None = None
+        self.rows_read = self.rows_written = self.rows_lost = 0
+        self.rows_counted: int | None = None
+        self.conform = (
+            Conformer(self.name, selected.schema, load_schema(self.name)) if selected else None
+        )
+        # A record does not hold what is embedded in it for its children.
+        self._embeds = {child.embed.name for child in children_of(self.name) if child.embed}
+
+    def tree(self) -> Iterator["StreamRun"]:
+        """This stream and all below it."""
+        yield self
+        for child in self.children:
+            yield from child.tree()
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether its rows are to be written, or those of a child."""
+        return any(run.activity is Activity.WRITE for run in self.tree())
+
+    def is_due(self, low: datetime) -> None:
+        """Sets whether its rows are written now that those modified since `low` are read."""
+        if self.activity is not Activity.FAILED:
+            is_due = self.start is not None and self.start <= low
+            self.activity = Activity.WRITE if is_due else Activity.SKIP
+
+    def fail(self, error: str) -> None:
+        """Takes the stream, and what hangs on it, out of the run: their bookmarks stay."""
+        for run in self.tree():
+            run.error = run.error or error
+            run.activity = Activity.FAILED
+
+    def record(self, row: Row, context: Context) -> Row:
+        """What is written of a row."""
+        assert self.conform
+        embedded = row.get("_embedded")
+        if self._embeds and isinstance(embedded, dict):
+            own = {name: rows for name, rows in embedded.items() if name not in self._embeds}
+            row = {**row, "_embedded": own}
+        parent_keys = {key: context[key] for key in self.stream.parent_keys}
+        return self.conform(to_record(self.stream, row, parent_keys))
+
+    def is_older(self, record: Row) -> bool:
+        """Whether a row of a list that the API does not filter is older than what is needed."""
+        key = self.stream.replication_key
+        if self.stream.is_windowed or not key or not self.start:
+            return False
+        changed = datetime_or_none(record.get(key))
+        return changed is not None and changed < self.start
+
+    def result(self, pending: list[int]) -> Result:
+        """How it ended."""
+        notes = []
+        if self.rows_counted is not None:
+            notes.append(f"read {self.rows_read} of the {self.rows_counted} that Help Scout counts")
+        if self.outcomes.gone:
+            notes.append(f"{in_words(self.outcomes.gone, 'parent')} gone meanwhile")
+        if self.error:
+            notes.append("incomplete")
+        return Result(
+            self.name, self.rows_written, notes, self.error or self._what_is_missing(pending)
+        )
+
+    def _what_is_missing(self, pending: list[int]) -> str | None:
+        if pending:
+            return (
+                f"what hangs on {self.stream.parent_keys[-1]} {', '.join(map(str, pending))} could "
+                "not be read, and is asked for first in the next run"
+            )
+        if self.rows_lost:
+            return f"{in_words(self.rows_lost, 'row')} without a key could not be written"
+        return None
+
+
+def plan_run(stream: Stream, selected: Mapping[str, SelectedStream]) -> StreamRun | None:
+    """The tree from this stream down, without what is neither selected nor needed for it."""
+    planned = [plan_run(child, selected) for child in children_of(stream.tap_stream_id)]
+    children = [run for run in planned if run]
+    own = selected.get(stream.tap_stream_id)
+    return StreamRun(stream, own, children) if own or children else None

@@ -1,0 +1,143 @@
+"""Completeness: lists whose rows move while they are read."""
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tap_helpscout.client import ApiError
+from tap_helpscout.reading.completeness import Completeness, Verdict, read_until_complete
+from tap_helpscout.reading.pages import Page
+from tap_helpscout.streams import STREAMS
+from tests.unit.lists import InProcessClient, ids, page_of, row
+
+USERS = STREAMS["users"]
+
+
+def verdicts(*passes):
+    """What is known after each pass over lists of pages."""
+    completeness, found = Completeness(USERS), []
+    for pages in passes:
+        completeness.begin_pass()
+        for page in pages:
+            completeness.new_rows(page)
+        found.append(completeness.end_pass())
+    return found
+
+
+def pages(*keys, total, size=2):
+    """The pages of a pass: each is the keys of its rows."""
+    return [
+        Page([row(key) for key in part], n, size, total if isinstance(total, int) else total[n - 1])
+        for n, part in enumerate(keys, 1)
+    ]
+
+
+def test_one_page_is_complete_at_once():
+    assert verdicts(pages("ab", total=2)) == [Verdict.COMPLETE]
+    assert verdicts([Page([row(1)])]) == [Verdict.COMPLETE]
+
+
+def test_a_total_that_stays_and_comes_is_complete():
+    assert verdicts(pages("ab", "c", total=3)) == [Verdict.COMPLETE]
+
+
+def test_a_total_that_changes_during_a_pass_is_read_again():
+    found = verdicts(pages("ab", "d", total=(4, 3)), pages("bc", "d", total=3))
+    assert found == [Verdict.READ_AGAIN, Verdict.COMPLETE]
+
+
+def test_rows_in_an_order_that_changes_are_read_until_as_many_came_as_are_counted():
+    found = verdicts(
+        pages("ab", "ac", total=4), pages("ab", "ab", total=4), pages("ab", "cd", total=4)
+    )
+    assert found == [Verdict.READ_AGAIN, Verdict.READ_AGAIN, Verdict.COMPLETE]
+
+
+def test_rows_of_before_the_total_changed_do_not_count():
+    """Rows that left are no substitute for rows that slipped."""
+    found = verdicts(pages("ab", "d", total=(4, 3)), pages("bd", "b", total=3))
+    assert found == [Verdict.READ_AGAIN, Verdict.READ_AGAIN]
+
+
+def test_without_totals_two_passes_must_agree():
+    found = verdicts(
+        pages("ab", "d", total=(None, None)),
+        pages("bc", "d", total=(None, None)),
+        pages("bc", "d", total=(None, None)),
+    )
+    assert found == [Verdict.READ_AGAIN, Verdict.READ_AGAIN, Verdict.COMPLETE]
+
+
+def test_a_total_that_is_lower_than_what_comes_is_no_total():
+    found = verdicts(*[pages("ab", "cd", total=2)] * 2)
+    assert found == [Verdict.READ_AGAIN, Verdict.COMPLETE]
+
+
+def test_a_count_of_one_too_many_is_given_up_after_a_pass_that_brings_nothing():
+    found = verdicts(*[pages("ab", "c", total=4)] * 2)
+    assert found == [Verdict.READ_AGAIN, Verdict.OVERCOUNTED]
+
+
+def test_a_list_that_lacks_a_whole_page_is_cut():
+    assert verdicts(*[pages("ab", "c", total=5)] * 2)[-1] is Verdict.CUT
+
+
+def test_a_page_that_is_refused_each_time_is_cut_even_where_little_is_missing():
+    refused = [*pages("ab", total=3), Page([], 2, refusal=ApiError("no", 404))]
+    assert verdicts(*[refused] * 2)[-1] is Verdict.CUT
+
+
+def test_a_page_that_was_refused_once_because_the_list_shrank_is_read_again():
+    refused = [*pages("ab", total=3), Page([], 2, refusal=ApiError("no", 404))]
+    assert verdicts(refused, pages("ac", total=2)) == [Verdict.READ_AGAIN, Verdict.COMPLETE]
+
+
+class Moving:
+    """A list of which rows leave while it is read: never more than one of them can be skipped
+    without the total telling."""
+
+    def __init__(self, rng, count, size, totals=True):
+        self.rows, self.rng, self.size, self.totals = (
+            [row(i) for i in range(count)],
+            rng,
+            size,
+            totals,
+        )
+        self.requests, self.edits = 0, rng.randint(0, 12)
+
+    def fetch(self, params):
+        self.requests += 1
+        if self.edits and self.rows and self.rng.random() < 0.4:
+            self.edits -= 1
+            self.rows.pop(self.rng.randrange(len(self.rows)))
+        return page_of(self.rows, int(params.get("page", 1)), self.size, self.totals)
+
+
+@pytest.mark.parametrize("totals", [True, False])
+@pytest.mark.parametrize("depth, is_lazy", [(0, False), (4, False), (4, True)])
+@settings(max_examples=400, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_each_row_that_stays_is_read_whatever_leaves(depth, is_lazy, totals, seed):
+    rng = random.Random(seed)
+    moving = Moving(rng, rng.choice((3, 10, 60)), rng.randint(1, 7), totals)
+    client = InProcessClient(depth, is_lazy)
+    came = ids(read_until_complete(client, USERS, moving.fetch))
+    assert len(came) == len(set(came))
+    assert {one["id"] for one in moving.rows} <= set(came)
+
+
+def test_a_list_that_never_stops_changing_ends_in_an_error():
+    passes = itertools.count()
+
+    def fetch(params):
+        page = int(params.get("page", 1))
+        if page == 1:
+            next(passes)
+        return page_of([row(i) for i in range(12 - page % 2)], page)
+
+    with pytest.raises(ApiError, match="changed in each of 100 passes"):
+        list(read_until_complete(InProcessClient(), USERS, fetch))
+    assert next(passes) == 100
