@@ -10,8 +10,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 import requests
 
-from tests.fake_data import build, counts, stamp
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout, build, counts, stamp
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 WORLD = build(now=NOW)  # it never changes: every fake keeps its own edits
@@ -337,7 +336,7 @@ def test_started_by_a_person_and_steered_from_outside():
     command = [
         sys.executable,
         "-m",
-        "tests.fake_helpscout",
+        "tests.fake",
         "--conversations",
         "9",
         "--page-size",
