@@ -13,6 +13,7 @@ from tests.fake.habits import Habits
 Row = dict[str, Any]
 
 CHANGE_DATES = {"workflows": "modifiedAt", "mailbox_fields": None}  # else updatedAt
+MINUTE = timedelta(seconds=60)
 NOT_IN_LINE_ITEMS = ("body", "to", "cc", "bcc", "_embedded")
 
 
@@ -52,16 +53,20 @@ class Listing:
 
 
 class Shelf:
-    """Rows as they are (`current`) and as the lists show them, perhaps some time later (`seen`)."""
+    """Rows as they are (`current`), and as the lists show them, perhaps some time later (`seen`).
+
+    `stale` is what they showed a minute ago.
+    """
 
     def __init__(self, dates: dict[int, datetime]):
         self.current = {key: Version(modified) for key, modified in dates.items()}
-        self.seen = Listing(self.current)
+        self.seen, self.stale = Listing(self.current), Listing(self.current)
 
     def put(self, key: int, version: Version | None, due: datetime) -> None:
         """Store a version, or None to remove the row; the lists follow when it is `due`."""
         replace_version(self.current, key, version)
         self.seen.put(key, version, due)
+        self.stale.put(key, version, due + MINUTE)
 
 
 class Account:
@@ -101,7 +106,7 @@ class Account:
         return self._customer_row(key, self._customers.current[key])
 
     def modified(self, key: int) -> datetime:
-        """The modification date of a conversation, which no row tells."""
+        """The modification date of a conversation, which its row has only by a habit."""
         return self._conversations.current[key].modified
 
     @property
@@ -139,7 +144,7 @@ class Account:
         """Modify a row of a table or of a mailbox's fields or folders, now; `...` removes a key."""
         date = CHANGE_DATES.get(stream, "updatedAt")
         with self._lock:
-            for rows in self.children.get(stream, {None: self.tables.get(stream)}).values():
+            for rows in self.children.get(stream, {0: self.tables.get(stream, [])}).values():
                 for i, row in enumerate(rows):
                     if row["id"] == row_id:
                         dated = {date: stamp(self.now()), **changes} if date else changes
@@ -228,7 +233,10 @@ class Account:
         return version.row or self.world.conversation(self.world.plans[key])
 
     def _conversation_row(self, key: int, version: Version) -> Row:
-        return self._stored_row(key, version)
+        row = self._stored_row(key, version)
+        if self.habits.shows_modified_at:
+            return {**row, "modifiedAt": stamp(version.modified)}
+        return row
 
     def _thread_rows(self, key: int, version: Version) -> list[Row]:
         if version.threads is None:

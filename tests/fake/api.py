@@ -7,8 +7,9 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.fake.account import Account, Row, Shelf, Version
+from tests.fake.account import Account, Listing, Row, Version
 from tests.fake.data import stamp
+from tests.fake.habits import Habits
 from tests.fake.responses import (
     JSON,
     SECOND,
@@ -21,6 +22,15 @@ from tests.fake.responses import (
     problem,
 )
 
+
+def without_attachments(thread: Row) -> Row:
+    return {**thread, "_embedded": {}} if "_embedded" in thread else thread
+
+
+def with_cut_body(thread: Row, length: int) -> Row:
+    return {**thread, "body": thread["body"][:length]} if "body" in thread else thread
+
+
 Found = list[tuple[datetime, int]]  # (modified, key) of each row
 
 EVER = datetime(1, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, tzinfo=timezone.utc)
@@ -29,6 +39,8 @@ MEANINGS = {"all": STATUSES, "open": ("active", "pending")}  # of a status, if n
 RATING_LEVELS = {"great": 1, "ok": 2, "not-good": 3}
 SEARCH = ("modifiedSince", "query", "sortField", "sortOrder", "page")
 DEFAULT_SORT = {"conversations": "createdAt", "customers": "modifiedAt"}
+SORT_IF_IGNORED = {"conversations": "createdAt", "customers": "id"}
+CHATS = ("chat", "beaconchat")
 ROUTES = tuple(
     (re.compile(pattern), handler, allowed)
     for pattern, handler, allowed in (
@@ -55,6 +67,10 @@ ROUTES = tuple(
 EMBEDDED: dict[str, Callable[[list[Row]], list[Row]]] = {
     "complete": lambda threads: threads,
     "no_line_items": lambda threads: [row for row in threads if row["type"] != "lineitem"],
+    "no_drafts": lambda threads: [row for row in threads if row["state"] != "draft"],
+    "no_hidden": lambda threads: [row for row in threads if row["state"] != "hidden"],
+    "no_attachments": lambda threads: [without_attachments(row) for row in threads],
+    "cut_bodies": lambda threads: [with_cut_body(row, 40) for row in threads],
     "cut_at_ten": lambda threads: threads[:10],
 }
 
@@ -85,34 +101,35 @@ class Api(Account):
     # -- conversations and customers --------------------------------------------------------------
 
     def _list_conversations(self, query: Query) -> Response:
-        embeds = query.choice("embed", ("threads",)) == "threads"
+        embeds = query.choice("embed", ("threads",), "") == "threads"
         if embeds and self.habits.embed == "error_500":
             raise internal_error()
-        found = self._search(
-            query,
-            "conversations",
-            self._conversations,
-            self._conversation_row,
-            self._conversation_filter(query),
-        )
+        fits = self._conversation_filter(query)
+        search = query, "conversations", self._conversation_row, fits
+        shelf = self._conversations
 
         def show(pair: tuple[datetime, int]) -> Row:
             key = pair[1]
-            version = self._conversations.seen.versions[key]
+            version = shelf.seen.versions[key]
             row = self._conversation_row(key, version)
             if embeds:
                 row = {**row, "_embedded": {"threads": self._embedded_threads(key, row, version)}}
             return row
 
-        return self._hal(query, "conversations", found, show)
+        found = self._search(shelf.seen, *search)
+        return self._hal(
+            query, "conversations", found, show, lambda: len(self._search(shelf.stale, *search))
+        )
 
     def _conversation_filter(self, query: Query) -> Callable[[Row], bool] | None:
         """Whether a row fits the status and the mailbox, or None where each one does."""
         status = query.choice("status", STATUSES, "active")
         mailboxes = query.ids("mailbox")
-        if status == "all" and not mailboxes:
-            return None
         statuses = MEANINGS.get(status, (status,))
+        if status == "all" and not self.habits.of_list("conversations").status_all_has_spam:
+            statuses = tuple(one for one in STATUSES if one != "spam")
+        if statuses == STATUSES and not mailboxes:
+            return None
         return lambda row: (
             row["status"] in statuses and (not mailboxes or row["mailboxId"] in mailboxes)
         )
@@ -121,30 +138,38 @@ class Api(Account):
         threads = self._thread_rows(key, version)
         if row["type"] == "chat" and self.habits.cut_chats:
             return threads[:1]
+        if self.habits.chat_threads_cut_anywhere:
+            threads = [
+                with_cut_body(thread, 20) if thread["type"] in CHATS else thread
+                for thread in threads
+            ]
         return EMBEDDED[self.habits.embed](threads)
 
     def _list_customers(self, query: Query) -> Response:
-        versions = self._customers.seen.versions
-        found = self._search(query, "customers", self._customers, self._customer_row)
+        search = query, "customers", self._customer_row
+        shelf = self._customers
+        found = self._search(shelf.seen, *search)
         return self._hal(
-            query, "customers", found, lambda pair: self._customer_row(pair[1], versions[pair[1]])
+            query,
+            "customers",
+            found,
+            lambda pair: self._customer_row(pair[1], shelf.seen.versions[pair[1]]),
+            lambda: len(self._search(shelf.stale, *search)),
         )
 
     def _search(
         self,
+        listing: Listing,
         query: Query,
         name: str,
-        shelf: Shelf,
         row_of: Callable[[int, Version], Row],
         fits: Callable[[Row], bool] | None = None,
     ) -> Found:
-        """What the lists show, in order; rows are made only if dates are not enough."""
-        listing = shelf.seen
+        """What a list shows, in order; rows are made only if dates are not enough."""
         listing.catch_up(self.now())
-        ranges = self._date_ranges(query)
+        ranges = self._date_ranges(query, name)
         found = listing.modified_between(*ranges["modifiedAt"])
-        field = query.choice("sortField", ("modifiedAt", "createdAt"), DEFAULT_SORT[name])
-        order = query.choice("sortOrder", ("asc", "desc"), "desc")
+        field, order = self._sort(query, name)
         if fits or ranges["createdAt"] != EVER or field == "createdAt":
             first, last = map(stamp, ranges["createdAt"])
             rows = {pair: row_of(pair[1], listing.versions[pair[1]]) for pair in found}
@@ -155,23 +180,53 @@ class Api(Account):
             ]
             if field == "createdAt":
                 found.sort(key=lambda pair: (rows[pair].get("createdAt", ""), pair[1]))
+        if field == "id":
+            found.sort(key=lambda pair: pair[1])
         if order == "desc":
             found.reverse()
         return found
 
-    def _date_ranges(self, query: Query) -> dict[str, tuple[datetime, datetime]]:
+    def _sort(self, query: Query, name: str) -> tuple[str, str]:
+        """The field and the order in which the rows come."""
+        field = query.choice("sortField", ("modifiedAt", "createdAt"), DEFAULT_SORT[name])
+        order = query.choice("sortOrder", ("asc", "desc"), "desc")
+        if self.habits.of_list(name).sort_ignored:
+            return SORT_IF_IGNORED[name], "desc"
+        return field, order
+
+    def _date_ranges(self, query: Query, name: str) -> dict[str, tuple[datetime, datetime]]:
         """The field of a date → the first and last that `modifiedSince` and `query` leave."""
-        habits = self.habits
+        habits = self.habits.of_list(name)
+        since, parts = query.date("modifiedSince"), query.ranges()
         ranges = {"modifiedAt": EVER, "createdAt": EVER}
-        for field, start, end in query.ranges():
-            if end and not habits.until_inclusive:
-                end -= SECOND
-            ranges[field] = narrowed(ranges[field], start, end)
-        since = query.date("modifiedSince")
-        if since and not habits.since_inclusive:
-            since += SECOND
-        ranges["modifiedAt"] = narrowed(ranges["modifiedAt"], since, None)
+        if parts and self._heeds_query(query, habits):
+            if habits.query_finds == "error":
+                raise internal_error()
+            if habits.query_finds == "refused":
+                raise bad_request("query", "cannot be understood", query.params["query"])
+            if habits.query_finds == "nothing":
+                return {**ranges, "modifiedAt": EVER[::-1]}
+            for field, start, end in parts:
+                start = None if habits.query_start_ignored else later(start, habits.from_inclusive)
+                end = None if habits.query_end_ignored else earlier(end, habits.until_inclusive)
+                ranges[field] = narrowed(ranges[field], start, end)
+        if not (habits.since_ignored or parts and habits.since_ignored_beside_query):
+            since = later(since, habits.since_inclusive)
+            ranges["modifiedAt"] = narrowed(ranges["modifiedAt"], since, None)
         return ranges
+
+    def _heeds_query(self, query: Query, habits: Habits) -> bool:
+        if habits.query_finds == "everything":
+            return False
+        if habits.query_ignored_beside_since and "modifiedSince" in query.params:
+            return False
+        if habits.query_works_until is None:
+            return True
+        return self._queries_so_far(query.path) <= habits.query_works_until
+
+    def _queries_so_far(self, path: str) -> int:
+        """How many requests of this path had a query; the server has the log."""
+        raise NotImplementedError
 
     def _get_conversation(self, query: Query, key: int) -> Response:
         if key in self._merged:
@@ -180,14 +235,21 @@ class Api(Account):
         if key not in self._conversations.current:
             raise not_found()
         row = self.conversation(key)
-        if query.choice("embed", ("threads",)):
+        if query.choice("embed", ("threads",), ""):
             row = {**row, "_embedded": {"threads": self.threads(key)}}
         return Response(200, row)
 
     def _list_threads(self, query: Query, key: int) -> Response:
-        if key not in self._conversations.current:
+        if self.habits.threads_404 or key not in self._conversations.current:
             raise not_found()
-        return self._hal(query, "threads", self.threads(key))
+
+        def stale_total() -> int:
+            listing = self._conversations.stale
+            listing.catch_up(self.now())
+            version = listing.versions.get(key)
+            return len(self._thread_rows(key, version)) if version else 0
+
+        return self._hal(query, "threads", self.threads(key), stale_total=stale_total)
 
     # -- what an account has little of ------------------------------------------------------------
 
@@ -290,13 +352,29 @@ class Api(Account):
     # -- pages and envelopes ----------------------------------------------------------------------
 
     def _page(self, query: Query, name: str, items: list[Any]) -> tuple[int, list[Any]]:
-        """The number of the page that is asked for, and what is on it."""
-        size, page = self.habits.page_size(name), query.page()
+        """The number of the page that is shown, and what is on it."""
+        habits, page = self.habits, query.page()
+        size = habits.page_size(name)
+        last = max(1, math.ceil(len(items) / size))
+        if habits.depth_limit is not None and page > habits.depth_limit:
+            raise bad_request("page", f"may not be over {habits.depth_limit}", str(page))
+        if page > last and habits.past_the_end == "404":
+            raise not_found()
+        if page > last and habits.past_the_end == "400":
+            raise bad_request("page", "there is no such page", str(page))
+        if page > last and habits.past_the_end == "last_page":
+            page = last
         return page, items[(page - 1) * size : page * size]
 
     def _embedded(self, name: str, rows: list[Row]) -> Row:
-        """An empty list has no `_embedded`."""
-        return {"_embedded": {name: rows}} if rows else {}
+        if rows:
+            return {"_embedded": {name: rows}}
+        empty: dict[str, Row] = {
+            "absent": {},
+            "object": {"_embedded": {}},
+            "array": {"_embedded": []},
+        }
+        return empty[self.habits.empty_embedded]
 
     def _hal(
         self,
@@ -304,29 +382,49 @@ class Api(Account):
         name: str,
         items: list[Any],
         show: Callable[[Any], Row] = lambda row: row,
+        stale_total: Callable[[], int] | None = None,
     ) -> Response:
-        """A page of a list; `show` makes the row of an item."""
+        """A page of a list: `show` makes the row of an item, `stale_total` counts a minute ago."""
         page, shown = self._page(query, name, items)
-        size = self.habits.page_size(name)
-        pages = math.ceil(len(items) / size)
-        links = {"self": page, "first": 1, "last": pages, "next": page + 1, "previous": page - 1}
-        if page >= pages:
-            del links["next"]
-        if page == 1:
-            del links["previous"]
+        total = len(items)
+        if stale_total and self.habits.of_list(name).totals == "stale":
+            total = stale_total()
         return Response(
             200,
             {
                 **self._embedded(name, [show(item) for item in shown]),
-                "_links": self._links(query, links),
-                "page": {
-                    "size": size,
-                    "totalElements": len(items),
-                    "totalPages": pages,
-                    "number": page,
-                },
+                "_links": self._links(query, self._linked_pages(name, page, len(items))),
+                **self._page_object(name, page, total),
             },
         )
+
+    def _page_object(self, name: str, page: int, total: int) -> Row:
+        """What a list says of its pages, under `page`."""
+        habits, size = self.habits.of_list(name), self.habits.page_size(name)
+        if habits.totals == "no_page":
+            return {}
+        if habits.totals == "none":
+            return {"page": {"size": size, "number": page}}
+        total = capped(total, habits.total_cap)
+        pages = math.ceil(total / size)
+        if habits.total_pages_is_one:
+            pages = min(pages, 1)
+        return {"page": {"size": size, "totalElements": total, "totalPages": pages, "number": page}}
+
+    def _linked_pages(self, name: str, page: int, total: int) -> dict[str, int]:
+        """Relation → page."""
+        habits = self.habits.of_list(name)
+        last = math.ceil(capped(total, habits.total_cap) / self.habits.page_size(name))
+        links = {"self": page, "first": 1}
+        if habits.totals not in ("none", "no_page"):
+            links["last"] = last
+        if page < last:
+            links["next"] = page + 1
+        if self.habits.next_loops and page == 2 <= last:
+            links["next"] = 1
+        if page > 1:
+            links["previous"] = page - 1
+        return links
 
     def _links(self, query: Query, pages: dict[str, int]) -> Row:
         base = self.url + query.path
@@ -344,3 +442,17 @@ def narrowed(
 ) -> tuple[datetime, datetime]:
     """The part of `limits` from `first` to `last`, which leave an end as it is where None."""
     return max(limits[0], first or EVER[0]), min(limits[1], last or EVER[1])
+
+
+def later(start: datetime | None, is_inclusive: bool) -> datetime | None:
+    """The first second that is found."""
+    return start + SECOND if start and not is_inclusive else start
+
+
+def earlier(end: datetime | None, is_inclusive: bool) -> datetime | None:
+    """The last second that is found."""
+    return end - SECOND if end and not is_inclusive else end
+
+
+def capped(total: int, cap: int | None) -> int:
+    return total if cap is None else min(total, cap)

@@ -83,7 +83,7 @@ class Query:
     def __init__(self, path: str, params: dict[str, str]):
         self.path, self.params = path, params
 
-    def choice(self, name: str, allowed: tuple[str, ...], default: str | None = None) -> str | None:
+    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
         value = self.params.get(name, default)
         if value not in (default, *allowed):
             raise bad_request(name, f"Expected one of these: {', '.join(allowed)}", value)
@@ -107,7 +107,8 @@ class Query:
 
     def ranges(self) -> list[tuple[str, datetime | None, datetime | None]]:
         """The (field, start, end) of each part of `(field:[A TO B] AND ...)`; `*` is None."""
-        text, ranges = self.params.get("query"), []
+        ranges: list[tuple[str, datetime | None, datetime | None]] = []
+        text = self.params.get("query")
         if text is None:
             return ranges
         for part in text.replace("(", "").replace(")", "").split(" AND "):

@@ -271,13 +271,28 @@ class FakeHelpScout(Habits, Api):
                 return not_found().response
             return Response(204)
 
+    def _queries_so_far(self, path: str) -> int:
+        return sum(line.path == path and "query" in line.params for line in self.requests)
+
     def headers_of(self, response: Response) -> dict[str, Any]:
         """The headers that go out whatever the response, and its own."""
+        date = self._date()
         return {
-            "Date": format_datetime(self.now(), usegmt=True),
+            **({} if date is None else {"Date": date}),
             "Content-Type": response.content_type,
             **response.headers,
         }
+
+    def _date(self) -> str | None:
+        with self._lock:
+            right = format_datetime(self.now(), usegmt=True)
+            if self.date_header == "right" or self.dates_wrong_for == 0:
+                return right
+            if self.dates_wrong_for is not None:
+                self.dates_wrong_for -= 1
+            if self.date_header == "-0000":
+                return right.replace("GMT", "-0000")
+            return self.date_header
 
 
 class _Server(ThreadingHTTPServer):
