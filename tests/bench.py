@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from tests.conftest import only
-from tests.fake_data import World, build
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout, World, build
 
 TAP = [str(Path(sys.executable).with_name("tap-helpscout"))]
 BARE = [sys.executable, "-c", "import singer, requests"]

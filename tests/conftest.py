@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_data import build
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout, build
 
 TAP = str(Path(sys.executable).with_name("tap-helpscout"))
 WARNINGS = "error"  # a warning ends the tap

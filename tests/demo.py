@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout
 
 TAP = Path(sys.executable).with_name("tap-helpscout")
 

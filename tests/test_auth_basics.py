@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from tests.fake_data import stamp
+from tests.fake import stamp
 
 
 def grants(fake):

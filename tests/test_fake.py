@@ -2,6 +2,7 @@
 
 # pylint: disable=redefined-outer-name
 import json
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -10,8 +11,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 import requests
 
-from tests.fake_data import build, counts, stamp
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout, build, counts, stamp
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 WORLD = build(now=NOW)  # it never changes: every fake keeps its own edits
@@ -292,6 +292,323 @@ def test_future_streams_have_something_to_read(fake):
     assert get(fake, "/v2/teams/801/members").json()["_embedded"]["users"][2]["id"] == 503
 
 
+# -- habits ---------------------------------------------------------------------------------------
+
+SINCE, FIRST, LAST = (stamp(NOW - timedelta(days=days)) for days in (500, 300, 100))
+RANGE = f"(modifiedAt:[{FIRST} TO {LAST}])"
+NOBODY_EARLIER, NOBODY_LATER = "2000-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
+LISTS = ("conversations", "customers")
+
+
+def modified(fake, name, key):
+    return stamp(fake.modified(key)) if name == "conversations" else fake.customer(key)["updatedAt"]
+
+
+def between(fake, name, first=NOBODY_EARLIER, last=NOBODY_LATER):
+    """The ids of those modified then, both ends included."""
+    keys = fake.conversation_ids if name == "conversations" else fake.customer_ids
+    return {key for key in keys if first <= modified(fake, name, key) <= last}
+
+
+def found(fake, name, **params):
+    params = {**params, "status": "all"} if name == "conversations" else params
+    return {row["id"] for row in rows(fake, f"/v2/{name}", name, **params)}
+
+
+def page_of(fake, path=CONVERSATIONS, **params):
+    return get(fake, path, **{**ALL, **params}).json()["page"]
+
+
+def next_of(fake, **params):
+    """The number of the page that `next` leads to."""
+    links = get(fake, CONVERSATIONS, **{**ALL, **params}).json()["_links"]
+    return int(re.search(r"page=(\d+)", links["next"]["href"])[1]) if "next" in links else None
+
+
+def test_only_what_there_is_can_be_set(fake):
+    for option in ("latncy", "tables", "_log", "set"):
+        with pytest.raises(TypeError):
+            fake.set(**{option: 1})
+    with pytest.raises(ValueError):
+        fake.set(embed="no_line_itmes")
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize(
+    "habit, filters, expected",
+    [
+        ({}, "query", (FIRST, LAST)),
+        ({}, "since", (SINCE,)),
+        ({}, "both", (FIRST, LAST)),
+        ({"query_finds": "nothing"}, "query", (NOBODY_LATER,)),
+        ({"query_finds": "nothing"}, "since", (SINCE,)),
+        ({"query_finds": "everything"}, "query", ()),
+        ({"query_finds": "everything"}, "both", (SINCE,)),
+        ({"query_ignored_beside_since": True}, "query", (FIRST, LAST)),
+        ({"query_ignored_beside_since": True}, "both", (SINCE,)),
+        ({"since_ignored_beside_query": True}, "since", (SINCE,)),
+        ({"since_ignored_beside_query": True}, "early", (FIRST, LAST)),
+        ({"since_ignored": True}, "since", ()),
+        ({"since_ignored": True}, "both", (FIRST, LAST)),
+        ({"query_start_ignored": True}, "query", (NOBODY_EARLIER, LAST)),
+        ({"query_end_ignored": True}, "query", (FIRST,)),
+    ],
+)
+def test_filters(fake, name, habit, filters, expected):
+    asked = {
+        "query": {"query": RANGE},
+        "since": {"modifiedSince": SINCE},
+        "both": {"query": RANGE, "modifiedSince": SINCE},
+        "early": {"query": RANGE, "modifiedSince": LAST},
+    }[filters]
+    other = LISTS[name == LISTS[0]]
+    fake.set(**habit, habit_lists=[name])
+    assert found(fake, name, **asked) == between(fake, name, *expected)
+    fake.habit_lists = [other]
+    usual = {"since": (SINCE,), "early": (NOBODY_LATER,)}.get(filters, (FIRST, LAST))
+    assert found(fake, name, **asked) == between(fake, name, *usual)
+
+
+@pytest.mark.parametrize("finds, status", [("error", 500), ("refused", 400)])
+def test_a_query_that_fails(fake, finds, status):
+    fake.set(query_finds=finds)
+    for name in LISTS:
+        assert get(fake, f"/v2/{name}", query=RANGE).status_code == status
+        assert get(fake, f"/v2/{name}", modifiedSince=SINCE).status_code == 200
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_the_start_of_a_range_may_be_exclusive(fake, name):
+    first = min(modified(fake, name, key) for key in between(fake, name, FIRST))
+    query = f"(modifiedAt:[{first} TO *])"
+    assert found(fake, name, query=query) == between(fake, name, first)
+    fake.from_inclusive = False
+    assert len(found(fake, name, query=query)) == len(between(fake, name, first)) - 1
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_filter_stops_working(fake, name):
+    def total(**params):
+        return page_of(fake, f"/v2/{name}", **params)["totalElements"]
+
+    fake.query_works_until = 2
+    get(fake, f"/v2/{LISTS[name == LISTS[0]]}", query=RANGE)
+    some, everything = len(between(fake, name, FIRST, LAST)), len(between(fake, name))
+    assert some < total(modifiedSince=SINCE) < everything
+    assert [total(query=RANGE) for _ in range(4)] == [some, some, everything, everything]
+    fake.clear()
+    assert [total(query=RANGE) for _ in range(3)] == [some, some, everything]
+
+
+def test_totals_that_are_capped(fake):
+    fake.set(total_cap=60)
+    assert page_of(fake) == {"size": 25, "totalElements": 60, "totalPages": 3, "number": 1}
+    assert [next_of(fake, page=page) for page in (1, 2, 3, 4)] == [2, 3, None, None]
+    assert len(get(fake, CONVERSATIONS, page=8, **ALL).json()["_embedded"]["conversations"]) == 25
+    assert page_of(fake, "/v2/users")["totalElements"] == 8
+    fake.set(habit_lists=["users"], total_cap=3)
+    assert page_of(fake, "/v2/users")["totalElements"] == 3
+    assert page_of(fake)["totalElements"] == 200
+
+
+def test_no_totals(fake):
+    fake.set(totals="none")
+    assert page_of(fake, page=8) == {"size": 25, "number": 8}
+    assert [next_of(fake, page=page) for page in (1, 7, 8)] == [2, 8, None]
+    fake.set(totals="no_page")
+    answer = get(fake, CONVERSATIONS, **ALL).json()
+    assert "page" not in answer and "last" not in answer["_links"] and next_of(fake) == 2
+
+
+@pytest.mark.parametrize("name, count", [("conversations", 200), ("customers", 120)])
+def test_totals_of_a_minute_ago(fake, name, count):
+    fake.set(totals="stale")
+    since = stamp(NOW - timedelta(hours=1))
+    touch = fake.touch if name == "conversations" else fake.touch_customer
+    touch(min(between(fake, name)))
+    fake.delete(fake.conversation_ids[1])
+    for is_old, changes in ((False, 0), (True, 1)):
+        fake.clock_offset += 61 * is_old
+        answer = get(fake, f"/v2/{name}", modifiedSince=since, status="all").json()
+        assert answer["page"]["totalElements"] == changes
+        assert [row["id"] for row in answer["_embedded"][name]] == [min(between(fake, name))]
+        total = count - (is_old and name == "conversations")
+        assert page_of(fake, f"/v2/{name}")["totalElements"] == total
+
+
+def test_stale_totals_of_threads(fake):
+    fake.set(totals="stale", habit_lists=["threads"])
+    key = fake.conversation_ids[7]
+    path, count = f"/v2/conversations/{key}/threads", len(fake.threads(key))
+    fake.add_thread(key)
+    assert page_of(fake, path)["totalElements"] == count
+    fake.clock_offset += 61
+    assert page_of(fake, path)["totalElements"] == count + 1
+
+
+def test_one_page_is_said_beside_a_next_link(fake):
+    fake.set(total_pages_is_one=True)
+    page = page_of(fake)
+    assert (page["totalPages"], page["totalElements"], next_of(fake)) == (1, 200, 2)
+
+
+@pytest.mark.parametrize("totals", ["exact", "none"])
+def test_next_loops(fake, totals):
+    fake.set(next_loops=True, totals=totals)
+    assert [next_of(fake, page=page) for page in (1, 2, 3)] == [2, 1, 4]
+    assert "next" not in get(fake, "/v2/tags", page=2).json()["_links"]
+
+
+def test_spam_is_not_in_all(fake):
+    spam = set(ids(fake, status="spam"))
+    assert spam and spam < set(ids(fake))
+    fake.status_all_has_spam = False
+    assert set(ids(fake)) == set(fake.conversation_ids) - spam
+    assert set(ids(fake, status="spam")) == spam
+
+
+def embedded(fake):
+    """(listed, embedded) threads of each conversation that is no chat."""
+    for row in rows(fake, CONVERSATIONS, "conversations", embed="threads", **ALL):
+        if row["type"] != "chat":
+            yield fake.threads(row["id"]), row["_embedded"]["threads"]
+
+
+@pytest.mark.parametrize("embed, state", [("no_drafts", "draft"), ("no_hidden", "hidden")])
+def test_embedded_lists_without_some_states(fake, embed, state):
+    fake.set(embed=embed)
+    missing = 0
+    for listed, shown in embedded(fake):
+        assert shown == [thread for thread in listed if thread["state"] != state]
+        missing += len(listed) - len(shown)
+    assert missing
+
+
+def test_embedded_threads_in_part(fake):
+    fake.set(embed="cut_bodies")
+    for listed, shown in embedded(fake):
+        assert [row.get("body") for row in shown] == [
+            row["body"][:40] if "body" in row else None for row in listed
+        ]
+    fake.set(embed="no_attachments")
+    for listed, shown in embedded(fake):
+        for whole, part in zip(listed, shown, strict=True):
+            assert "attachments" not in part.get("_embedded", {})
+            assert {**part, "_embedded": None} == {**whole, "_embedded": None}
+
+
+def test_chat_threads_are_cut_in_e_mails_too(fake):
+    fake.set(chat_threads_cut_anywhere=True)
+    key = fake.conversation_ids[7]
+    chat = fake.add_thread(key, type="beaconchat")
+    assert fake.conversation(key)["type"] == "email" and len(chat["body"]) > 20
+    (shown,) = (shown for listed, shown in embedded(fake) if chat in listed)
+    assert shown == [{**chat, "body": chat["body"][:20]}, *fake.threads(key)[1:]]
+    assert rows(fake, f"/v2/conversations/{key}/threads", "threads")[0] == chat
+
+
+@pytest.mark.parametrize(
+    "habit, status, number, count",
+    [("empty", 200, 9, 0), ("404", 404, 0, 0), ("400", 400, 0, 0), ("last_page", 200, 8, 25)],
+)
+def test_past_the_end(fake, habit, status, number, count):
+    fake.set(past_the_end=habit)
+    answer = get(fake, CONVERSATIONS, page=9, **ALL)
+    assert answer.status_code == status
+    if status == 200:
+        assert answer.json()["page"]["number"] == number
+        assert len(answer.json().get("_embedded", {}).get("conversations", ())) == count
+    assert get(fake, CONVERSATIONS, page=8, **ALL).status_code == 200
+    assert get(fake, "/v2/mailboxes/7002/fields").status_code == 200
+
+
+def test_threads_deleted_between_two_pages(fake):
+    fake.set(past_the_end="404")
+    key = fake.conversation_ids[7]
+    path, before = f"/v2/conversations/{key}/threads", fake.conversation(key)["threads"]
+    assert "next" in get(fake, path).json()["_links"]
+
+    def delete_all_but(kept):
+        def action(fake):
+            for thread in fake.threads(key)[kept:]:
+                fake.delete_thread(key, thread["id"])
+
+        return action
+
+    fake.before(delete_all_but(5), path="threads.*page=2")
+    assert get(fake, path, page=2).status_code == 404
+    assert rows(fake, path, "threads") == fake.threads(key) and len(fake.threads(key)) == 5
+    assert fake.conversation(key)["threads"] == sum(map(counts, fake.threads(key))) < before
+    assert fake.modified(key) > NOW - timedelta(minutes=1)
+    delete_all_but(0)(fake)
+    assert fake.truth_counts()["conversation_threads"] == len(fake.truth()["conversation_threads"])
+    with pytest.raises(KeyError):
+        fake.delete_thread(key, 1)
+
+
+@pytest.mark.parametrize("habit, shown", [("object", {}), ("array", [])])
+def test_what_an_empty_list_embeds(fake, habit, shown):
+    fake.set(empty_embedded=habit)
+    assert get(fake, CONVERSATIONS, modifiedSince=stamp(NOW)).json()["_embedded"] == shown
+    assert get(fake, "/v2/mailboxes/7002/fields").json()["_embedded"] == shown
+
+
+def test_the_order_is_ignored(fake):
+    fake.set(sort_ignored=True)
+    dates = [row.get("createdAt", "") for row in rows(fake, CONVERSATIONS, LISTS[0], **ALL)]
+    assert dates == sorted(dates, reverse=True)
+    order = {"sortField": "modifiedAt", "sortOrder": "asc"}
+    keys = [row["id"] for row in rows(fake, "/v2/customers", "customers", **order)]
+    assert keys == sorted(keys, reverse=True)
+
+
+def test_depth(fake):
+    fake.set(depth_limit=3)
+    statuses = [get(fake, CONVERSATIONS, page=page, **ALL).status_code for page in (3, 4)]
+    assert statuses == [200, 400] and page_of(fake)["totalPages"] == 8
+
+
+@pytest.mark.parametrize("header", ["Tue, 01 Dec 2099 10:00:00 GMT", None, "yesterday"])
+def test_the_date_header(fake, header):
+    fake.set(date_header=header, dates_wrong_for=2)
+    dates = [get(fake, "/v2/tags").headers.get("Date") for _ in range(3)]
+    assert dates[:2] == [header] * 2 and parsedate_to_datetime(dates[2])
+    fake.set(dates_wrong_for=None)
+    assert [get(fake, "/v2/tags").headers.get("Date") for _ in range(3)] == [header] * 3
+
+
+def test_the_date_header_in_no_zone(fake):
+    fake.set(date_header="-0000")
+    date = get(fake, "/v2/tags").headers["Date"]
+    assert date.endswith(" -0000")
+    assert abs(parsedate_to_datetime(date) - fake.now().replace(tzinfo=None)) < timedelta(minutes=1)
+
+
+def test_conversations_show_their_modification(fake):
+    key = fake.conversation_ids[3]
+    assert "modifiedAt" not in fake.conversation(key)
+    fake.set(shows_modified_at=True)
+    fake.touch(key, subject="Edited")
+    fake.add_thread(key)
+    shown = {row["id"]: row for row in rows(fake, CONVERSATIONS, "conversations", **ALL)}
+    assert {row["modifiedAt"] for row in shown.values()} == {
+        modified(fake, "conversations", other) for other in shown
+    }
+    assert shown[key] == get(fake, f"{CONVERSATIONS}/{key}").json() == fake.conversation(key)
+    fake.set(shows_modified_at=False)
+    assert "modifiedAt" not in fake.conversation(key)
+
+
+def test_no_list_of_threads_is_found(fake):
+    key = fake.conversation_ids[0]
+    fake.set(threads_404=True)
+    assert get(fake, f"{CONVERSATIONS}/{key}/threads").status_code == 404
+    assert get(fake, f"{CONVERSATIONS}/{key}").status_code == 200
+
+
+# -- the account ----------------------------------------------------------------------------------
+
+
 def test_the_same_numbers_make_the_same_world():
     def dump(world):
         with FakeHelpScout(world) as fake:
@@ -337,7 +654,7 @@ def test_started_by_a_person_and_steered_from_outside():
     command = [
         sys.executable,
         "-m",
-        "tests.fake_helpscout",
+        "tests.fake",
         "--conversations",
         "9",
         "--page-size",

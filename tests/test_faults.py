@@ -7,8 +7,7 @@ from email.utils import format_datetime
 import pytest
 
 from tests.conftest import Tap
-from tests.fake_data import build
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout, build
 from tests.target import Target
 
 LIST, CHILD, TOKEN = r"/v2/conversations\?.*page=2", r"/threads", "oauth2/token"

@@ -17,8 +17,7 @@ import time
 import pytest
 
 from tests.conftest import Run, Tap
-from tests.fake_data import build
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout, build
 from tests.target import Target
 
 TIMES = int(os.environ.get("CHAOS", "2"))

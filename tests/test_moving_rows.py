@@ -6,8 +6,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from tests.conftest import Tap
-from tests.fake_data import build
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout, build
 from tests.target import Target
 
 CONVERSATIONS, CUSTOMERS = r"/v2/conversations\?", r"/v2/customers\?"

@@ -12,7 +12,7 @@ import pytest
 
 from tap_helpscout.streams import STREAMS
 from tests import stand_ins
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout
 from tests.readme import FENCE, README, SECTIONS, blocks, section
 
 START, OAUTH = "Five minutes to first data", "Accounts of others: OAuth"

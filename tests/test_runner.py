@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft4Validator, FormatChecker
 
 from tests.conftest import Tap
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout
 
 HOST = "api.helpscout.test"  # which no name server knows
 

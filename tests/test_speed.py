@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Tap
-from tests.fake_data import build, stamp
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout, build, stamp
 from tests.test_records import assert_complete
 
 PAIR = ("conversations", "conversation_threads")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from tests.fake_data import stamp
+from tests.fake import stamp
 from tests.test_discovery import TABLE
 from tests.test_records import assert_complete
 

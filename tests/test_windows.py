@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from tests.fake_data import stamp
+from tests.fake import stamp
 from tests.test_records import assert_complete
 from tests.test_state import modified_since, moment, quiet
 

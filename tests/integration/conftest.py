@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Tap
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout
 
 ROOT = Path(__file__).parents[2]
 
