@@ -259,7 +259,7 @@ def _to_datetime(otherwise: Convert) -> Convert:
     def convert(value: Any) -> Any:
         if value == "":
             return None
-        parsed = datetime_or_none(value)
+        parsed = datetime_or_none(value) if isinstance(value, str) else None
         return parsed.replace(tzinfo=None).isoformat() + "Z" if parsed else otherwise(value)
 
     return convert

@@ -173,7 +173,8 @@ def latest(name: str, *fields: str) -> Reshape:
 
     def reshape(record: Row) -> Row:
         values = [functools.reduce(inner, path, record) for path in paths]
-        dates = [(date, value) for value in values if (date := datetime_or_none(value))]
+        texts = [value for value in values if isinstance(value, str)]
+        dates = [(date, text) for text in texts if (date := datetime_or_none(text))]
         return {**record, name: max(dates, default=(None, EPOCH))[1]}
 
     return reshape

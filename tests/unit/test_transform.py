@@ -138,6 +138,7 @@ def test_what_is_nested_too_deep_stays_as_it_came():
         (value,) = value["oddName"]
     assert result["odd_name"] is value["oddName"]
     assert innermost == {"oddName": 1}
+    assert latest("at", "a")({"a": value}) == {"a": value, "at": "1970-01-01T00:00:00Z"}
 
 
 class WithoutReshape:
