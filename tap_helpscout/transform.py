@@ -1,80 +1,86 @@
-"""From an answer's rows to Singer records: names, dates, reshapes. Everything here is pure."""
+"""From a response's rows to Singer records: names, dates, reshapes. Everything here is pure."""
 
 import functools
 import re
-from datetime import timezone
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-import ciso8601
+from tap_helpscout.dates import datetime_or_none, format_datetime, parse_datetime
+
+# Temporary: the names that modules use until they import from dates.py.
+parse_moment, format_moment, moment_or_none = parse_datetime, format_datetime, datetime_or_none
+
+Row = dict[str, Any]
+Reshape = Callable[[Row], Row]
 
 # Objects whose keys are data (a kind of entity, an id), not names: they are passed on as they came.
 MAPS = frozenset({"associatedEntities", "mailboxStatuses"})
 
+# Lists and objects in one another. Chosen: Help Scout's rows have five, and Python's recursion,
+# which ends at a thousand, must not be what tells how deep a value may be.
+MAX_DEPTH = 100
+
 EPOCH = "1970-01-01T00:00:00Z"
 
 
-def parse_moment(text):
-    """Any ISO 8601 moment as an aware UTC datetime; one without an offset is UTC already."""
-    try:
-        moment = ciso8601.parse_datetime(text)
-        return (
-            moment.astimezone(timezone.utc)
-            if moment.tzinfo
-            else moment.replace(tzinfo=timezone.utc)
-        )
-    except (OverflowError, TypeError, ValueError) as error:
-        raise ValueError(f"{text!r} is not a date like 2020-01-31T00:00:00Z") from error
-
-
-def format_moment(moment):
-    """The only form that the API takes: UTC, whole seconds, rounded down."""
-    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-
-
-def moment_or_none(value):
-    """The moment that a record's field holds, None where it holds no date."""
-    try:
-        return parse_moment(value)
-    except ValueError:
-        return None
-
-
 @functools.lru_cache(maxsize=4096)
-def snake_case(name):
+def snake_case(name: str) -> str:
     """`photoUrl` → `photo_url`, `social-profiles` → `social_profiles`."""
     words = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", words).replace("-", "_").lower()
 
 
-def to_snake_case(value):
+def to_snake_case(value: Any, depth: int = 0) -> Any:
     """A copy of any JSON value with names in snake_case, `_links` gone and `_embedded` lifted.
 
     What an object holds itself wins over what is embedded in it: a conversation's `threads` is
     their number. Two spellings of one name in one object keep both, the odd one as it was spelt.
+    What is nested deeper than MAX_DEPTH stays as it came.
     """
-    if isinstance(value, list):
-        return [to_snake_case(item) for item in value]
-    if not isinstance(value, dict):
+    if not isinstance(value, (dict, list)) or depth > MAX_DEPTH:
         return value
-    result, embedded = {}, None
+    if isinstance(value, list):
+        return [to_snake_case(item, depth + 1) for item in value]
+    result: Row = {}
+    embedded = None
     for key, inner in value.items():
         if key == "_embedded" and (inner is None or isinstance(inner, dict)):
             embedded = inner
         elif key != "_links":
             name = snake_case(key)
-            taken = name in result or name != key and name in value
-            result[key if taken else name] = inner if key in MAPS else to_snake_case(inner)
+            is_taken = name in result or name != key and name in value
+            result[key if is_taken else name] = (
+                inner if key in MAPS else to_snake_case(inner, depth + 1)
+            )
     if embedded:
-        for name, inner in to_snake_case(embedded).items():
+        for name, inner in to_snake_case(embedded, depth + 1).items():
             result.setdefault(name, inner)
     return result
 
 
-def to_record(stream, row, parent_keys):
-    """The record of one row of a stream, with the keys of the parents that it was listed under."""
-    return {**parent_keys, **stream.reshape(to_snake_case(row))}
+class HasReshape(Protocol):
+    """What a record needs to know of its stream."""
+
+    @property
+    def reshape(self) -> Reshape:
+        """From the record with its names in snake_case to the record that is written."""
 
 
-def project(value, schema, known, unknown, path=()):
+def to_record(stream: HasReshape, row: Row, parent_keys: Mapping[str, Any]) -> Row:
+    """The record of one row of a stream, with the keys of the parents that it was listed under.
+
+    A parent's key that the row has as well is the parent's: children join by it.
+    """
+    return {**stream.reshape(to_snake_case(row)), **parent_keys}
+
+
+def project(
+    value: Any,
+    schema: Mapping[str, Any],
+    known: Mapping[str, Any],
+    unknown: Callable[[tuple[str, ...]], None],
+    path: tuple[str, ...] = (),
+) -> Any:
     """What of a record its schema lists; calls `unknown` with the path of each other field, unless
     the schema `known`, from which this one was selected, has it."""
     if "anyOf" in schema:  # how the catalogs of published versions say that a list may be null
@@ -103,31 +109,72 @@ def project(value, schema, known, unknown, path=()):
 # Reshapes, for the table of streams: each makes a function from record to record.
 
 
-def unchanged(record):
+def unchanged(record: Row) -> Row:
     """The record as it is."""
     return record
 
 
-def rename(**names):
+def in_turn(*reshapes: Reshape) -> Reshape:
+    """Several reshapes as one, the first of them first."""
+    return lambda record: functools.reduce(lambda row, reshape: reshape(row), reshapes, record)
+
+
+def rename(**names: str) -> Reshape:
     """Gives fields other names: `rename(threadid="thread_id")`."""
     return lambda record: {names.get(name, name): value for name, value in record.items()}
 
 
-def only(**names):
+def only(**names: str) -> Reshape:
     """Keeps these fields and no others, under other names: `only(id="user_id")`."""
     return lambda record: {new: record[old] for old, new in names.items() if old in record}
 
 
-def latest(name, *fields):
+def without(*names: str) -> Reshape:
+    """Leaves fields out: `without("secret")`."""
+    return lambda record: {name: value for name, value in record.items() if name not in names}
+
+
+def lift(name: str) -> Reshape:
+    """Replaces an object by its fields: `lift("current")`. The record's own fields win."""
+
+    def reshape(record: Row) -> Row:
+        rest = {other: value for other, value in record.items() if other != name}
+        lifted = record.get(name)
+        return {**lifted, **rest} if isinstance(lifted, dict) else rest
+
+    return reshape
+
+
+def map_to_list(field: str, key: str, value: str) -> Reshape:
+    """Makes a list of objects of a map whose keys are data (`a.b`: b in a).
+
+    `map_to_list("chat.mailbox_statuses", "mailbox_id", "status")` makes
+    `[{"mailbox_id": "100", "status": "assign"}]` of `{"100": "assign"}`.
+    """
+    name, _, inner_field = field.partition(".")
+
+    def reshape(record: Row) -> Row:
+        held = record.get(name)
+        if not isinstance(held, dict):
+            return record
+        if inner_field:
+            return {**record, name: map_to_list(inner_field, key, value)(held)}
+        return {**record, name: [{key: each, value: inner} for each, inner in held.items()]}
+
+    return reshape
+
+
+def latest(name: str, *fields: str) -> Reshape:
     """Adds `name`, the latest of these fields (`a.b`: b in a) as it is spelt there, never null."""
     paths = [field.split(".") for field in fields]
 
-    def inner(value, key):
+    def inner(value: Any, key: str) -> Any:
         return value.get(key) if isinstance(value, dict) else None
 
-    def reshape(record):
-        values = (functools.reduce(inner, path, record) for path in paths)
-        dates = [(moment, value) for value in values if (moment := moment_or_none(value))]
+    def reshape(record: Row) -> Row:
+        values = [functools.reduce(inner, path, record) for path in paths]
+        texts = [value for value in values if isinstance(value, str)]
+        dates = [(date, text) for text in texts if (date := datetime_or_none(text))]
         return {**record, name: max(dates, default=(None, EPOCH))[1]}
 
     return reshape

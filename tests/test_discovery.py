@@ -27,8 +27,8 @@ PERSON = "id type first last email photo_url"
 DOCUMENTED = {
     "conversations": f"""
         id number threads type folder_id status state subject preview mailbox_id updated_at
-        assignee(id type first last email) created_by({PERSON}) created_at
-        closed_by closed_by_user({PERSON}) closed_at user_updated_at
+        assignee({PERSON}) created_by({PERSON}) created_at
+        closed_by closed_by_user({PERSON}) closed_at modified_at user_updated_at
         customer_waiting_since(time friendly latest_reply_from) source(type via)
         tags(id color tag) cc bcc primary_customer({PERSON})
         snooze(snoozed_by snoozed_until unsnooze_on_customer_reply)
@@ -36,8 +36,8 @@ DOCUMENTED = {
         custom_fields(id name value text)""",
     "conversation_threads": f"""
         id conversation_id type status state action(type text associated_entities) body
-        source(type via) customer(id first last photo_url email) created_by({PERSON})
-        assigned_to(id type first last email) saved_reply_id to cc bcc created_at opened_at
+        source(type via) customer({PERSON}) created_by({PERSON})
+        assigned_to({PERSON}) saved_reply_id to cc bcc created_at opened_at
         linked_conversation_id rating(customer_id rating comments)
         scheduled(scheduled_by send_as_id created_at scheduled_for
                    unschedule_on_customer_reply)
@@ -54,7 +54,7 @@ DOCUMENTED = {
     "mailbox_folders": "id mailbox_id name type user_id total_count active_count updated_at",
     "users": """
         id first_name last_name email role timezone photo_url created_at updated_at type mention
-        initials job_title phone alternate_emails""",
+        initials job_title phone alternate_emails company_id last_visit""",
     "workflows": "id mailbox_id type status order name created_at modified_at",
     "happiness_ratings_report": """
         number thread_id thread_created_at conversation_id type rating_id rating_customer_id
@@ -135,6 +135,16 @@ def test_schemas_hold_what_the_api_documents(tap):
     assert {name: paths(text) - schemas[name] for name, text in DOCUMENTED.items()} == {
         name: set() for name in TABLE
     }
+
+
+PEOPLE = "assignee assigned_to closed_by_user created_by customer primary_customer".split()
+
+
+def test_people_are_people_everywhere(tap):
+    for entry in tap.discover()["streams"]:
+        for path, schema in fields(entry["schema"]).items():
+            if path[-1] in PEOPLE:
+                assert set(schema["properties"]) == set(PERSON.split()), path
 
 
 def test_only_keys_refuse_null_and_dates_are_dates(tap):
