@@ -84,7 +84,7 @@ class NewestFirst:
         return page.number + 1 if page.is_full or page.next else None
 
     def _note_dates(self, page: Page) -> None:
-        for row in page.rows[:1] if not self._dates else page.rows[-1:]:
+        for row in (page.rows[:1] if not self._dates else []) + page.rows[-1:]:
             shown = row.get("modifiedAt") or row.get("updatedAt") or row.get("createdAt")
             if date := datetime_or_none(shown):
                 self._dates = [self._dates[0] if self._dates else date, date]

@@ -115,8 +115,8 @@ def dated(*seconds):
 def test_an_order_that_is_not_newest_first_is_read_until_two_passes_agree():
     assert passes(dated(3, 2, 1)) == [Verdict.COMPLETE]
     assert passes(dated(1, 2, 3), dated(1, 3), dated(1, 3)) == [
-        Verdict.READ_AGAIN,
-        Verdict.READ_AGAIN,
+        Verdict.READ_AGAIN,  # nothing to agree with
+        Verdict.READ_AGAIN,  # a row is not there any more
         Verdict.COMPLETE,
     ]
 
