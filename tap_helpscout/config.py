@@ -32,10 +32,10 @@ Parser = Callable[[Any], Any]  # from a value of JSON to the setting's; raises V
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string")
-    value = value.strip()
-    if not (value.isascii() and value.isprintable()):
+    text = value.strip()
+    if not (text.isascii() and text.isprintable()):
         raise ValueError("must be plain ASCII, without line breaks")
-    return value
+    return text
 
 
 def _number(low: float, high: float) -> Parser:

@@ -3,17 +3,20 @@
 Readers yield rows, and after each stretch of a list that is complete a Checkpoint.
 """
 
+import collections
 import itertools
 from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import singer
 
-from tap_helpscout.client import TRIES, ApiError, ahead
-from tap_helpscout.transform import format_moment
+from tap_helpscout.client import TRIES
+from tap_helpscout.dates import format_datetime as format_moment
+from tap_helpscout.dates import seconds_before
+from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 
@@ -48,6 +51,18 @@ def listed(client, stream, context, end):
     """The rows of a list that is read whole, and a Checkpoint."""
     yield from _rows_of(client, stream, partial(_fetch, client, stream, context))
     yield Checkpoint(None, end)
+
+
+def ahead(items, depth, weight=lambda item: 1):
+    """The items of an iterator, taken from it so far ahead that `depth` in weight wait in line."""
+    line, load = collections.deque(), 0
+    for item in items:
+        line.append(item)
+        load += weight(item)
+        while load > depth:
+            load -= weight(line[0])
+            yield line.popleft()
+    yield from line
 
 
 class Reach:
@@ -93,12 +108,12 @@ def windows(client, stream, context, reach, embedding=None):
     """The rows changed within a Reach, each window's followed by its Checkpoint."""
 
     def fetch(window, extra=None):
-        since, until = window[0] - timedelta(seconds=1), window[1]
+        since, until = seconds_before(window[0], 1), window[1]
         bounds = {"since": format_moment(since), "until": format_moment(until)}
         return _fetch(client, stream, {**context, **bounds}, extra, embedding)
 
     # One less in line than are on their way, for the first of these is awaited.
-    pages = ahead(_window_pages(client, fetch, reach), max(client.depth - 1, 0))
+    pages = ahead(_window_pages(client, fetch, reach), max(client.prefetch_depth - 1, 0))
     for (window, expected), group in itertools.groupby(pages, key=itemgetter(0)):
         yield from _rows_of(client, stream, partial(fetch, window), (page() for _, page in group))
         yield Checkpoint(*window, expected)
@@ -111,14 +126,14 @@ def _window_pages(client, fetch, reach):
     before this one's other pages, which it need not await.
     """
     expected, window = None, (reach.low, reach.high)
-    probe = client.submit(fetch, window)
+    probe = client.submit(fetch, window).result
     while window:
         page, asked = probe(), window
         expected = page.total if expected is None else expected
         is_taken = reach.takes(asked, page.pages or 1)
         window = reach.window() if reach.low < reach.high else None
         if window:
-            probe = client.submit(fetch, window)
+            probe = client.submit(fetch, window).result
         if is_taken:
             for coming in _pages_coming(client, partial(fetch, asked), page):
                 yield (asked, expected), coming
@@ -132,7 +147,7 @@ def children(client, stream, context, parent, embedding):
         return rows, 0.05 * len(rows)  # little work, but memory all the same
     fetch = partial(_fetch, client, stream, context)
     return (
-        _listed_below(client, stream, fetch, client.submit(fetch), embedding, parent),
+        _listed_below(client, stream, fetch, client.submit(fetch).result, embedding, parent),
         ALONE if embedding.may_prove(rows) else 1,
     )
 
@@ -256,7 +271,7 @@ def _rows_of(client, stream, fetch, pages=None):
 
 
 def _pages(client, fetch, first=None):
-    for page in ahead(_pages_coming(client, fetch, (first or fetch)()), client.depth):
+    for page in ahead(_pages_coming(client, fetch, (first or fetch)()), client.prefetch_depth):
         yield page()
 
 
@@ -266,7 +281,7 @@ def _pages_coming(client, fetch, page):
     yield _done(page)
     if page.pages:
         for number in range(2, page.pages + 1):
-            yield client.submit(fetch, {"page": number})
+            yield client.submit(fetch, {"page": number}).result
         return
     asked = None
     while page.rows and page.next and page.next != asked:

@@ -4,7 +4,6 @@ import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-
 from tap_helpscout.transform import latest, only, rename, unchanged
 
 

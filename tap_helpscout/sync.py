@@ -7,11 +7,13 @@ import singer
 from singer import metrics
 
 from tap_helpscout import reading
-from tap_helpscout.client import ApiError, ahead
-from tap_helpscout.config import ConfigError
+from tap_helpscout.dates import seconds_before
 from tap_helpscout.discover import load_schema
+from tap_helpscout.files import ConfigError
+from tap_helpscout.reading import ahead
 from tap_helpscout.streams import STREAMS
 from tap_helpscout.transform import format_moment, moment_or_none, parse_moment, project, to_record
+from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 
@@ -137,7 +139,7 @@ class Sync:
 
     def run(self):
         """Reads all that is selected; returns the nodes of streams that failed."""
-        self._end = self._client.now()
+        self._end = self._client.run_start()
         for node in self._nodes:
             node.start = self._start_of(node.stream)
             if node.start and node.start > self._end:
@@ -165,7 +167,7 @@ class Sync:
     def _start_of(self, stream):
         bookmark = self._bookmarks.get(stream.tap_stream_id) if stream.has_bookmark else None
         if bookmark:
-            start = bookmark - timedelta(seconds=self._config.lookback_seconds)
+            start = seconds_before(bookmark, self._config.lookback_seconds)
         elif stream.is_windowed or stream.parent and STREAMS[stream.parent].is_windowed:
             start = self._config.start_date
         else:
@@ -218,7 +220,7 @@ class Sync:
         before it are out."""
         coming = ((item, list(self._below(node, item, context))) for item in items)
         try:
-            for item, lists in ahead(coming, 2 * self._client.depth, _weight):
+            for item, lists in ahead(coming, 2 * self._client.prefetch_depth, _weight):
                 if isinstance(item, reading.Checkpoint):
                     self._checkpoint(node, item)
                     continue
@@ -281,7 +283,9 @@ class Sync:
     def _checkpoint(self, root, checkpoint):
         for node in root.tree():
             if node.is_active and node.stream.has_bookmark:
-                self._bookmarks.advance(node.name, checkpoint.high)
+                self._bookmarks.advance(
+                    node.name, self._client.clock.not_later_than(checkpoint.high)
+                )
         self._write_state()
         self._say_progress(root, checkpoint)
 
@@ -307,7 +311,7 @@ class Sync:
             100 * share,
             root.read / max(taken, 0.001),
             timedelta(seconds=int(taken * (1 - share) / share)) if share else "unknown time",
-            self._client.pace,
+            self._client.limiter.progress(),
         )
 
     def _summary(self):

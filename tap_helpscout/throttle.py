@@ -88,7 +88,7 @@ class RateLimiter:
         """Counts a request that is sent now."""
         now = self._clock()
         spacing = self._spacing(now)
-        # A request that was sent late does not put off those after it, but a break saves nothing up.
+        # A request that was sent late does not put off the next, but a break saves nothing up.
         self._slot = min(now, max(self._slot, now - 2 * spacing) + spacing)
         self._sent.append(now)
         self.total += 1
