@@ -19,8 +19,7 @@ from tap_helpscout.transport import ApiError, RetriableError, Transport, Unautho
 
 LOGGER = singer.get_logger()
 
-# A small response that every user may read.
-# https://developer.helpscout.com/mailbox-api/endpoints/users/get-me
+# The user whose credentials these are: a small response that every user may read.
 CLOCK_PATH = "/v2/users/me"
 
 # chosen: with exponential pauses more than the default retry_seconds has time for

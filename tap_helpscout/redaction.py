@@ -49,12 +49,9 @@ def _any_form_of_character(char: str) -> str:
     if char.isalnum() and char.isascii():
         return char
     encoded = "".join(f"%{byte:02X}" for byte in char.encode(errors="surrogatepass"))
-    forms = [
-        re.escape(char),
-        f"(?i:{encoded})",
-        re.escape(f"\\{char}"),
-        f"(?i:\\\\u{ord(char):04x})",
-    ]
+    # As it is comes last, for it may be the beginning of the others: % of %25.
+    forms = [re.escape(f"\\{char}"), rf"(?i:\\u{ord(char):04x})", f"(?i:{encoded})"]
     if char == " ":
         forms.append(r"\+")
+    forms.append(re.escape(char))
     return f"(?:{'|'.join(forms)})"

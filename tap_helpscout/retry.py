@@ -46,9 +46,10 @@ class RetryBudget:
         if error.wait is not None and self._may_wait(error.wait):
             self._waits += 1
             self._waited += error.wait
-            self._deadline += error.wait
             # A little later than told, and not all workers in the same moment.
-            return error.wait + random.uniform(0.1, 0.5)
+            pause = error.wait + random.uniform(0.1, 0.5)
+            self._deadline += pause
+            return pause
         pause = min(2.0**self._failures, LONGEST_PAUSE) * random.uniform(0.5, 1)
         self._failures += 1
         if self._failures >= self._tries or self._clock() + pause > self._deadline:

@@ -189,7 +189,7 @@ class Transport:
     def _refusal(self, what: str, response: requests.Response) -> HelpScoutError:
         """What is raised for a response that is not 200.
 
-        https://developer.helpscout.com/mailbox-api/overview/status_codes
+        https://developer.helpscout.com/mailbox-api/overview/errors
         """
         status = response.status_code
         message = f"{what} answered {status}{self._words(response, _body_or_none(response))}"
