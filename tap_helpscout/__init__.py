@@ -4,78 +4,36 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import sys
-import threading
+from collections.abc import Iterator
 from importlib import metadata
-from select import select as ready
+from typing import NoReturn
 
 import singer
 
-from tap_helpscout import config as config_file
-from tap_helpscout.client import Client, HelpScoutError
-from tap_helpscout.config import ConfigError
+from tap_helpscout.client import open_client
+from tap_helpscout.config import misspelt, parse_config
 from tap_helpscout.discover import discover, select
-
+from tap_helpscout.files import ConfigError, read_json
+from tap_helpscout.signals import SignalGuard
+from tap_helpscout.sync import Bookmarks, Sync
+from tap_helpscout.transport import HelpScoutError
 
 LOGGER = singer.get_logger()
 
 
-GRACE = 5  # seconds for what a signal should not tear: nobody may be reading, or answering
-
-
-class Ending:
-    """Ends the process at a signal: at once, or when what runs within it, in whatever thread, is
-    through: a line that is being written, a token that is being renewed."""
-
-    def __init__(self):
-        self._lock, self._signal = threading.Lock(), None
-        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-            signal.signal(signum, self._ask)
-
-    def __enter__(self):
-        self._lock.acquire()
-        if self._signal:
-            self._end()
-
-    def __exit__(self, *_):
-        self._lock.release()
-        if self._signal:
-            self._ask(self._signal, None)
-
-    def exit(self, code):
-        """Ends the process itself: requests that are still on their way, which nobody waits for
-        any more, would hold it for a minute."""
-        self._lock.acquire(timeout=GRACE)  # pylint: disable=consider-using-with  # for good
-        os._exit(code)
-
-    def _ask(self, signum, _):
-        if not self._signal:
-            self._signal = signum
-            signal.alarm(GRACE)
-        if signum == signal.SIGALRM or not self._lock.locked():
-            self._end()
-
-    def _end(self):
-        # Not through the logger, which this may have interrupted, nor where nobody reads it.
-        with contextlib.suppress(OSError, ValueError):
-            if ready([], [2], [], 0)[1]:
-                os.write(
-                    2,
-                    f"CRITICAL ended by {signal.Signals(self._signal).name}; the next run "
-                    "begins at the last state\n".encode(),
-                )
-        os._exit(128 + self._signal)
+class OutputError(Exception):
+    """stdout takes nothing any more."""
 
 
 class Parser(argparse.ArgumentParser):
     """Exits with 1, as for any other mistake."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         self.exit(1, f"{self.format_usage()}{self.prog}: {message}\n")
 
 
-def parse_args():
+def parse_args() -> argparse.Namespace:
     """The command line, as runners of Singer taps call it."""
     parser = Parser(
         prog="tap-helpscout",
@@ -109,23 +67,38 @@ def parse_args():
     return args
 
 
-def sync(args, ending):
+@contextlib.contextmanager
+def output_errors_in_words() -> Iterator[None]:
+    """Raises OutputError where stdout cannot be written to, as on a full disk; BrokenPipeError
+    stays what it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write to stdout: {error.strerror}") from error
+
+
+def sync(args: argparse.Namespace, guard: SignalGuard) -> int:
     """Reads what is selected; the exit code."""
-    config = config_file.load(args.config, args.dev)
-    catalog = config_file.read_json(args.catalog, "catalog") if args.catalog else discover()
+    document = read_json(args.config, "config")
+    for line in misspelt(document, args.config):
+        LOGGER.warning("%s", line)
+    config = parse_config(document, args.config, args.dev)
+    catalog = read_json(args.catalog, "catalog") if args.catalog else discover()
     selected = select(catalog, args.catalog)
-    bookmarks = Bookmarks(
-        config_file.read_json(args.state, "state") if args.state else {}, args.state
-    )
+    bookmarks = Bookmarks(read_json(args.state, "state") if args.state else {}, args.state)
     if not selected:
         LOGGER.warning("nothing is selected in %s: nothing to do", args.catalog)
         return 0
 
-    def write(message):
-        with ending:
+    def write(message: singer.Message) -> None:
+        with guard, output_errors_in_words():
             singer.write_message(message)
+            if isinstance(message, singer.StateMessage) and message.value["bookmarks"]:
+                guard.state_written = True
 
-    client = Client(args.config, config, args.dev, ending)
+    client = open_client(args.config, config, args.dev, guard)
     failed = Sync(client, config, selected, bookmarks, write).run()
     for node in failed:
         LOGGER.critical("%s is incomplete: %s", node.name, node.error)
@@ -138,17 +111,19 @@ def sync(args, ending):
     return 1 if failed else 0
 
 
-def run(args, ending):
+def run(args: argparse.Namespace, guard: SignalGuard) -> int:
     """Does what the command line says; the exit code."""
     try:
         code = 0
         if args.discover:
-            json.dump(discover(), sys.stdout, indent=2)
+            with output_errors_in_words():
+                json.dump(discover(), sys.stdout, indent=2)
         else:
-            code = sync(args, ending)
-        sys.stdout.flush()
+            code = sync(args, guard)
+        with output_errors_in_words():
+            sys.stdout.flush()
         return code
-    except (ConfigError, HelpScoutError) as error:
+    except (ConfigError, HelpScoutError, OutputError) as error:
         LOGGER.critical("%s", error)
     except BrokenPipeError:
         LOGGER.error("the target has closed the pipe")
@@ -157,12 +132,33 @@ def run(args, ending):
     return 1
 
 
-def main():
+def open_output() -> None:
+    """Makes stdout buffered in any case: without (PYTHONUNBUFFERED) a signal may cut a line short,
+    unnoticed. Raises OutputError."""
+    if sys.stdout is None:
+        raise OutputError("stdout is closed: the tap writes its messages there")
+    with output_errors_in_words():
+        sys.stdout = open(  # pylint: disable=consider-using-with  # for as long as the process lives
+            sys.stdout.fileno(), "w", encoding="utf-8", closefd=False
+        )
+
+
+def open_standard_files() -> None:
+    """Opens what is closed of stdin, stdout and stderr as /dev/null: else the next file or socket
+    that is opened gets its number, and with it what is meant for the log."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
+def main() -> None:
     """The command."""
     args = parse_args()
-    # Always with a buffer: without (PYTHONUNBUFFERED) a signal may cut a line short, unnoticed.
-    sys.stdout = open(  # pylint: disable=consider-using-with  # for as long as the process lives
-        sys.stdout.fileno(), "w", encoding="utf-8", closefd=False
-    )
-    ending = Ending()
-    ending.exit(run(args, ending))
+    open_standard_files()
+    guard = SignalGuard()
+    try:
+        open_output()
+    except OutputError as error:
+        LOGGER.critical("%s", error)
+        guard.exit(1)
+    guard.exit(run(args, guard))

@@ -1,131 +1,179 @@
 """The life of the tokens.
 
 An access token lives for two days or so and is kept in config.json, so that most runs ask for none.
-A refresh token is worth more: it may die when it is used, and the answer that holds its successor
+A refresh token is worth more: it may die when it is used, and the response that holds its successor
 comes once. It is spent only when config.json has just been proved replaceable, with other runs on
 the same file held off. Without a refresh token the app's own credentials are enough (client
 credentials grant), and then a config that cannot be written is no harm.
+
+https://developer.helpscout.com/mailbox-api/overview/authentication
 """
 
 import contextlib
+import json
 import threading
 import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
-from requests.auth import AuthBase
+from tap_helpscout.config import Config
+from tap_helpscout.dates import datetime_or_none, format_datetime
+from tap_helpscout.files import ConfigError, locked, read_json, replace_json
+from tap_helpscout.transport import (
+    ApiError,
+    RetriableError,
+    Transport,
+    UnauthorizedError,
+    credentials_advice,
+)
 
-from tap_helpscout import config as config_file
-from tap_helpscout.config import ConfigError
-from tap_helpscout.transform import format_moment, moment_or_none
+TOKEN_PATH = "/v2/oauth2/token"
 
-SPARE_BYTES = 8192  # more than any answer with tokens
+# chosen: more than any response with tokens has
+SPARE_BYTES = 8192
+
+# chosen: another run holds the lock for one token request, which is over by then or has failed
+SHORTEST_LOCK_DEADLINE = 5  # seconds
+TIMEOUTS_PER_LOCK = 2
 
 
-class Auth(AuthBase):
-    """Puts a live token on each request; `exchange` turns a grant into the API's answer, and what
-    runs within `unbroken` is not ended half-way."""
+class Tokens:
+    """The access token for all requests, renewed when it has died.
 
-    def __init__(self, path, config, dev, exchange, unbroken):
-        self._path, self._config, self._dev, self._exchange = path, config, dev, exchange
-        self._unbroken = unbroken
+    `path` is the config file, which new tokens are written to. What runs within `unbroken` is not
+    ended half-way by a signal. With `dev` the config's token is used, and no other is asked for.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        config: Config,
+        dev: bool,
+        transport: Transport,
+        unbroken: AbstractContextManager[Any],
+    ) -> None:
+        self._path, self._config, self._dev = path, config, dev
+        self._transport, self._unbroken = transport, unbroken
         self._lock = threading.Lock()
-        self._token = self._expires_at = self._refused = None
-        self.secrets = {config.client_secret, config.refresh_token, config.access_token} - {None}
+        self._token: str | None = None
+        self._expires_at: datetime | None = None  # None where that is not known
+        self._refused: str | None = None
         if dev:
             self._token = config.access_token
         else:
-            self._take(vars(config))
+            self._use(vars(config))
 
-    def __call__(self, request):
-        request.headers["Authorization"] = f"Bearer {self.live_token()}"
-        return request
+    def live_token(self) -> str:
+        """The access token, a new one where the old has died; only one thread asks for it.
 
-    def live_token(self):
-        """The access token, a new one where the old is dead; only one thread asks for it."""
+        Raises ConfigError, UnauthorizedError, ApiError, RetriableError.
+        """
         with self._lock:
-            if not (self._dev or _is_alive(self._token, self._expires_at)):
-                self._renew()
-            return self._token
+            if self._token and (self._dev or _is_alive(self._expires_at)):
+                return self._token
+            return self._renew()
 
-    def refuse(self, header):
-        """The API took this Authorization header for dead; whether another can be had."""
+    def refuse(self, token: str) -> bool:
+        """Takes note that the API refuses a token; whether another can be had."""
         with self._lock:
-            if header == f"Bearer {self._token}" and not self._dev:
-                self._refused, self._token = self._token, None
+            if token == self._token and not self._dev:
+                self._refused, self._token = token, None
         return not self._dev
 
-    def _renew(self):
+    def _renew(self) -> str:
         # A refresh token's successor comes once: nothing is to end the run in between.
         unbroken = self._unbroken if self._config.refresh_token else contextlib.nullcontext()
-        with unbroken, config_file.locked(self._path):
-            document = self._reread()
-            if self._take(document):
-                return
-            grant = {
-                "client_id": self._config.client_id,
-                "client_secret": self._config.client_secret,
-            }
+        deadline = TIMEOUTS_PER_LOCK * self._config.request_timeout
+        with unbroken, locked(self._path, max(deadline, SHORTEST_LOCK_DEADLINE)):
+            document = self._read_again()
+            if token := self._use(document):
+                return token
             refresh_token = _text(document, "refresh_token")
             if refresh_token:
-                self.secrets.add(refresh_token)
+                self._transport.redactor.add(refresh_token)
                 self._save(
                     document,
                     "The refresh token was not used, because its successor could not be kept",
                     SPARE_BYTES,
                 )
-                grant.update(grant_type="refresh_token", refresh_token=refresh_token)
-            else:
-                grant.update(grant_type="client_credentials")
-            self._keep(document, self._exchange(grant))
+            return self._keep(document, self._request_tokens(refresh_token))
 
-    def _reread(self):
-        # Another run may have written new tokens since this one started.
+    def _read_again(self) -> dict[str, Any]:
+        """The config file as it is now: another run may have written new tokens to it."""
         try:
-            return config_file.read_json(self._path, "config")
+            return read_json(self._path, "config")
         except ConfigError:
             if self._config.refresh_token:
                 raise
             return {}  # too little to be saved: the next run asks again
 
-    def _take(self, document):
-        """Uses the access token in the config, if it lives and is that of this app: a config that
-        was copied, or given another app, still holds the token of the first."""
-        token, expires_at = (
-            _text(document, "access_token"),
-            moment_or_none(document.get("access_token_expires_at")),
-        )
+    def _use(self, document: Mapping[str, Any]) -> str | None:
+        """The access token of a config, if it lives and is that of this app: a config that was
+        copied, or given another app, still holds the token of the first."""
+        token = _text(document, "access_token")
+        expires_at = datetime_or_none(document.get("access_token_expires_at"))
         is_ours = _text(document, "access_token_client_id") in ("", self._config.client_id)
-        if not is_ours or token == self._refused or not _is_alive(token, expires_at):
-            return False
+        if not (is_ours and token and token != self._refused and _is_alive(expires_at)):
+            return None
         self._token, self._expires_at = token, expires_at
-        self.secrets.add(token)
-        return True
+        self._transport.redactor.add(token)
+        return token
 
-    def _keep(self, document, answer):
-        self._token, self._expires_at = answer["access_token"], None
-        with contextlib.suppress(OverflowError, TypeError, ValueError):  # unknown, then
-            self._expires_at = datetime.now(timezone.utc) + timedelta(
-                seconds=float(answer.get("expires_in"))
+    def _request_tokens(self, refresh_token: str) -> dict[str, Any]:
+        """The response to a grant: of the refresh token, without one of the app's credentials."""
+        grant = {"grant_type": "client_credentials"}
+        if refresh_token:
+            grant = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        grant["client_id"] = self._config.client_id
+        grant["client_secret"] = self._config.client_secret
+        try:
+            # Any number of JSON will do: to refuse the response would lose what it holds.
+            body = self._transport.send("POST", TOKEN_PATH, data=grant, parse=json.loads)
+        except RetriableError:
+            raise
+        except ApiError as error:
+            if error.status in (None, 200):
+                raise
+            advice = credentials_advice(bool(refresh_token))
+            raise UnauthorizedError(error.message, error.status, advice=advice) from None
+        return body if isinstance(body, dict) else {}
+
+    def _keep(self, document: dict[str, Any], response: Mapping[str, Any]) -> str:
+        """Writes down what is sound of a response, and only then complains of what is not."""
+        token, refresh_token = response.get("access_token"), response.get("refresh_token")
+        if _is_token(refresh_token):
+            document["refresh_token"] = refresh_token
+        if _is_token(token):
+            self._token, self._expires_at = token, _expiry(response.get("expires_in"))
+            document.update(
+                access_token=token,
+                access_token_expires_at=self._expires_at and format_datetime(self._expires_at),
+                access_token_client_id=self._config.client_id,
             )
-        document.update(
-            access_token=self._token,
-            access_token_expires_at=self._expires_at and format_moment(self._expires_at),
-            access_token_client_id=self._config.client_id,
-        )
-        if answer.get("refresh_token"):
-            document["refresh_token"] = answer["refresh_token"]
-        self.secrets.update({self._token, document.get("refresh_token")} - {None, ""})
+        for secret in (token, refresh_token):
+            self._transport.redactor.add(str(secret or ""))
         self._save(
             document,
             "The new tokens could not be kept: if the next run is refused, "
             "authorize the app again (README.md, OAuth)",
         )
+        if refresh_token and not _is_token(refresh_token):
+            raise UnauthorizedError(
+                f"POST {TOKEN_PATH} answered with a refresh_token that is no text: the next one is "
+                "lost. The access token has been kept and serves until it expires; if runs are "
+                "refused then, authorize the app again (README.md, OAuth)"
+            )
+        if not isinstance(token, str) or token != self._token:
+            raise RetriableError(f"POST {TOKEN_PATH} answered without an access_token")
+        return token
 
-    def _save(self, document, consequence, spare=0):
+    def _save(self, document: dict[str, Any], consequence: str, spare: int = 0) -> None:
         if "client_id" not in document:
             return
         try:
-            config_file.save(self._path, document, spare)
+            replace_json(self._path, document, spare)
         except OSError as error:
             if not document.get("refresh_token"):
                 return  # client credentials: the next run asks again
@@ -136,11 +184,26 @@ class Auth(AuthBase):
             ) from error
 
 
-def _text(document, name):
+def _text(document: Mapping[str, Any], name: str) -> str:
     # Stripped, as when it was checked.
     return str(document.get(name) or "").strip()
 
 
-def _is_alive(token, expires_at):
+def _is_token(value: Any) -> bool:
+    """Whether it can be sent, and be read again by a next run."""
+    return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
+
+
+def _expiry(expires_in: Any) -> datetime | None:
+    """When a token dies; None, so that it is used until it is refused, where no sound number of
+    seconds says it."""
+    with contextlib.suppress(OverflowError, TypeError, ValueError):
+        seconds = float(expires_in)
+        if seconds > 0:
+            return datetime.now(timezone.utc) + timedelta(seconds=seconds)
+    return None
+
+
+def _is_alive(expires_at: datetime | None) -> bool:
     # No expiry known: it is tried, and a 401 tells.
-    return bool(token) and (expires_at is None or time.time() < expires_at.timestamp())
+    return expires_at is None or time.time() < expires_at.timestamp()

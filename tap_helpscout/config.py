@@ -1,19 +1,17 @@
-"""What config.json must hold, and how it is written back: whole or not at all."""
+"""The settings of config.json: what each may be, and what it is when it is left out."""
 
-import contextlib
 import dataclasses
-import fcntl
-import json
-import os
+import difflib
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta, timezone
 from importlib import metadata
-from typing import Optional
+from typing import Any
 from urllib.parse import urlsplit
 
-from tap_helpscout.transform import parse_moment
+from tap_helpscout.dates import parse_datetime
+from tap_helpscout.files import ConfigError
 
 # Tokens go there: unencrypted to this machine only.
 URL = re.compile(
@@ -22,43 +20,86 @@ URL = re.compile(
     re.IGNORECASE,
 )
 
+# chosen: `concurency`, `start-date` and `clientid` are as close to a setting, `end_date` is not
+TYPO_SIMILARITY = 0.8
 
-class ConfigError(Exception):
-    """A file or setting that the user must mend; the message says which and how."""
+# chosen: clocks and time zones differ by no more; what is later is a mistake, not a difference
+FUTURE_TOLERANCE = timedelta(days=1)
+
+Parser = Callable[[Any], Any]  # from a value of JSON to the setting's; raises ValueError
 
 
-def _text(value):
+def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string")
-    value = value.strip()
-    if not (value.isascii() and value.isprintable()):
+    text = value.strip()
+    if not (text.isascii() and text.isprintable()):
         raise ValueError("must be plain ASCII, without line breaks")
-    return value
+    return text
 
 
-def _number(low, high, kind=float):
-    def parse(value):
+def _number(low: float, high: float) -> Parser:
+    def parse(value: Any) -> float:
         try:
-            number = kind(value)
-            if isinstance(value, bool) or number != float(value) or not low <= number <= high:
-                raise ValueError
-            return number
+            number = float(value)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(
-                f"must be a {'whole ' if kind is int else ''}number from {low} to {high}"
-            ) from None
+            number = float("nan")
+        if isinstance(value, bool) or not low <= number <= high:
+            raise ValueError(f"must be a number from {low} to {high}")
+        return number
 
     return parse
 
 
-def _url(value):
+def _whole_number(low: int, high: int) -> Parser:
+    def parse(value: Any) -> int:
+        try:
+            number = int(value)
+            is_whole = number == float(value) and not isinstance(value, bool)
+        except (TypeError, ValueError, OverflowError):
+            is_whole = False
+        if not (is_whole and low <= number <= high):
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return number
+
+    return parse
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.strip().lower())
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _ids(value: Any) -> tuple[int, ...]:
+    """Each once, in their order: from [85, 86], from "85, 86" or from 85."""
+    if isinstance(value, str):
+        items: Any = value.split(",")
+    else:
+        items = value if isinstance(value, list) else [value]
+    try:
+        return tuple(dict.fromkeys(map(_whole_number(1, 2**63 - 1), items)))
+    except ValueError:
+        raise ValueError('must be a list of ids, such as [85, 86] or "85, 86"') from None
+
+
+def _url(value: Any) -> str:
     url = _text(value).rstrip("/")
     if not URL.fullmatch(url) or urlsplit(url).port == 0:  # out of range is a ValueError
         raise ValueError("must be an https:// URL")
     return url
 
 
-def _setting(parse, default=dataclasses.MISSING):
+def _past_date(value: Any) -> datetime:
+    date = parse_datetime(value)
+    if date > datetime.now(timezone.utc) + FUTURE_TOLERANCE:
+        raise ValueError(f"{value!r} lies in the future: nothing has changed since")
+    return date
+
+
+def _setting(parse: Parser, default: Any = dataclasses.MISSING) -> Any:
     # pylint: disable-next=invalid-field-call  # it is used within a dataclass, below
     return dataclasses.field(default=default, metadata={"parse": parse})
 
@@ -69,47 +110,33 @@ class Config:
 
     client_id: str = _setting(_text)
     client_secret: str = _setting(_text)
-    start_date: datetime = _setting(parse_moment)
+    start_date: datetime = _setting(_past_date)
     refresh_token: str | None = _setting(_text, None)
+    mailbox_ids: tuple[int, ...] = _setting(_ids, ())
     user_agent: str = _setting(_text, f"tap-helpscout/{metadata.version('tap-helpscout')}")
     request_timeout: float = _setting(_number(0.1, 3600), 60)
     retry_seconds: float = _setting(_number(0, 86400), 300)
-    concurrency: int = _setting(_number(1, 8, int), 4)
+    concurrency: int = _setting(_whole_number(1, 8), 4)
     rate_limit_share: float = _setting(_number(0.01, 1), 0.9)
-    lookback_seconds: int = _setting(_number(0, 31536000, int), 600)
+    lookback_seconds: int = _setting(_whole_number(0, 31536000), 600)
+    emit_activate_version_messages: bool = _setting(_boolean, False)
     api_url: str = _setting(_url, "https://api.helpscout.net")
     access_token: str | None = _setting(_text, None)
     access_token_expires_at: str | None = _setting(str, None)
     access_token_client_id: str | None = _setting(str, None)
 
 
-def read_json(path, what):
-    """The JSON object in a file; `what` names the file's role in the message when there is none."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read()
-        if not text.strip():
-            raise ValueError("it is empty")
-        document = json.loads(text)
-        if not isinstance(document, dict):
-            raise ValueError("it holds something else")
-        return document
-    except OSError as error:
-        raise ConfigError(f"cannot read the {what} file {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(
-            f"the {what} file {path} is not a JSON object, {{…}}, in UTF-8: {error}"
-        ) from error
+def parse_config(document: Mapping[str, Any], path: str, dev: bool = False) -> Config:
+    """The settings in the document that the file at `path` holds.
 
-
-def load(path, dev=False):
-    """The config in a file, or one error that names every problem in it."""
-    document = read_json(path, "config")
-    values, problems = {}, []
+    Raises one ConfigError that names every problem.
+    """
+    _refuse_other_files(document, path)
+    values: dict[str, Any] = {}
+    problems = []
     for setting in dataclasses.fields(Config):
         value = document.get(setting.name)
-        # Runners send "" for what their user left empty.
-        if value is None or isinstance(value, str) and not value.strip():
+        if _is_absent(value):
             if setting.default is dataclasses.MISSING:
                 problems.append(f"{setting.name} is missing")
             continue
@@ -127,44 +154,28 @@ def load(path, dev=False):
     return Config(**values)
 
 
-@contextlib.contextmanager
-def locked(path):
-    """Holds other runs on the same config off; the lock is on its folder and leaves no file."""
-    with contextlib.ExitStack() as stack:
-        # Where there are no locks (some network filesystems), two runs at once are at their own
-        # risk; where the folder is gone, so is what there was to protect.
-        with contextlib.suppress(OSError):
-            folder = os.open(os.path.dirname(os.path.realpath(path)), os.O_RDONLY)
-            stack.callback(os.close, folder)
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
+def _is_absent(value: Any) -> bool:
+    # Runners send "" for what their user left empty.
+    return value is None or isinstance(value, str) and not value.strip()
 
 
-def save(path, document, spare=0):
-    """Replaces a config file, keeping its mode and, where allowed, its owner; raises OSError.
+def _refuse_other_files(document: Mapping[str, Any], path: str) -> None:
+    """Raises ConfigError for a state or catalog: its first problem would be a missing client_id."""
+    for key, what in (("bookmarks", "state"), ("streams", "catalog")):
+        if key in document and "client_id" not in document:
+            raise ConfigError(
+                f"the config file {path} is a {what}: it holds {key!r} and no client_id. "
+                f"Probably --{what} {path} was meant, beside a --config with the settings"
+            )
 
-    `spare` bytes more than needed must fit on the disk too: to save the same document with some
-    spare proves that its successor can be saved.
-    """
-    target = os.path.realpath(path)
-    status, temporary = os.stat(target), f"{target}.tmp"
-    if not status.st_mode & 0o222:
-        raise PermissionError(13, "the file is read-only")
-    text = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
-    try:
-        with open(temporary, "wb", opener=partial(os.open, mode=0o600)) as file:
-            with contextlib.suppress(PermissionError):
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            os.fchmod(file.fileno(), status.st_mode & 0o7777)
-            file.write(text + b" " * spare)
-            file.flush()
-            os.fsync(file.fileno())
-            file.truncate(len(text))
-        os.replace(temporary, target)
-        folder = os.open(os.path.dirname(target), os.O_RDONLY)
-        os.fsync(folder)  # else a power cut could bring the old file back
-        os.close(folder)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+
+def misspelt(document: Mapping[str, Any], path: str) -> list[str]:
+    """A line for each key that is no setting, and close to one that is not set."""
+    names = [setting.name for setting in dataclasses.fields(Config)]
+    unset = [name for name in names if _is_absent(document.get(name))]
+    lines = []
+    for key in document.keys() - set(names):
+        close = difflib.get_close_matches(key.lower(), unset, n=1, cutoff=TYPO_SIMILARITY)
+        if close and key.isprintable():
+            lines.append(f"{path}: {key} is not a setting; did you mean {close[0]}?")
+    return sorted(lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 from singer import metadata
 from singer.utils import should_sync_field
 
-from tap_helpscout.config import ConfigError
+from tap_helpscout.files import ConfigError
 from tap_helpscout.streams import STREAMS
 
 

@@ -10,9 +10,11 @@ from tests.conftest import TAP
 
 
 def refused(run, fake):
-    """The one line that a run said before it ended with 1, without any request."""
+    """The one message, of one line but for a part of a file that it shows, that a run said before
+    it ended with 1, without any request."""
     assert run.code == 1 and not run.messages and not fake.requests
-    (line,) = run.log.splitlines()
+    line, *shown = run.log.splitlines()
+    assert all(part.startswith("    ") for part in shown)
     assert line.startswith("CRITICAL") and fake.client_secret not in line
     return line
 

@@ -29,9 +29,14 @@ PASSING = {
     "cut": ("cut", {}),
     "200 with HTML": ("html", {}),
     "200 with nothing": ("empty", {}),
+    "200 with an error": (200, {"body": {"message": "Something else", "logRef": "x"}}),
+    "200 with another error": (200, {"body": {"message": "Something else", "error": "x"}}),
     "silent": ("silent", {"seconds": 60}),
 }
-STAYING = {name: PASSING[name] for name in ("429", "502 with HTML", "reset", "cut", "silent")}
+STAYING = {
+    name: PASSING[name]
+    for name in ("429", "502 with HTML", "reset", "cut", "silent", "200 with an error")
+}
 STAYING["500"] = (500, {"body": WORDS})
 # A 200, or not an error that may pass: trying again would not help.
 ODD = {
@@ -53,7 +58,6 @@ ODD = {
         {"body": {"page": {"totalElements": 7, "totalPages": 2, "number": 1}}},
     ),
     "other rows": (200, {"body": {"_embedded": {"lamps": [{"id": 1}]}, "page": {}}}),
-    "an error's shape": (200, {"body": {"message": "Something else", "logRef": "x"}}),
     "301": (301, {"headers": {"Location": "/v2/users"}}),
     "302": (302, {"headers": {"Location": "https://lamps.example/login"}}),
     "400": (400, {"body": WORDS}),

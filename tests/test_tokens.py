@@ -518,19 +518,20 @@ def test_refused_credentials_end_the_run_in_words(tap, fake, what, words, is_ref
         client_secret="wrong" if what == "invalid_client" else fake.client_secret,
     )
     fake.inactive_user = what == "inactive"
-    assert_refused(tap, fake, words)
+    assert_refused(tap, fake, words, is_refreshing)
 
 
 def test_a_spent_refresh_token_ends_the_run_in_words(tap, fake):
     tap.configure(refresh_token="spent-long-ago")
-    assert_refused(tap, fake, "answered 400 (invalid_grant: Invalid refresh token)")
+    assert_refused(tap, fake, "answered 400 (invalid_grant: Invalid refresh token)", True)
 
 
-def assert_refused(tap, fake, words):
+def assert_refused(tap, fake, words, is_refreshing):
     run = tap.run()
     assert run.code == 1 and not run.of_type("RECORD")
     assert f"POST {TOKEN} {words}" in run.log
-    assert "Check client_id and client_secret" in run.log and "authorizing the app again" in run.log
+    assert "Check client_id and client_secret" in run.log
+    assert ("authorizing the app again" in run.log) == is_refreshing
     assert {request.path for request in fake.requests} == {TOKEN}
     assert len(fake.token_requests) == 1
 

@@ -1,0 +1,199 @@
+"""JSON files: read with errors in words, and replaced whole while other runs are held off."""
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+import singer
+
+LOGGER = singer.get_logger()
+
+# chosen: how often a lock that another run holds is tried again, and when the log says so
+LOCK_POLL_SECONDS = 0.1
+LOCK_SILENT_SECONDS = 5.0
+
+# chosen: how much of a line with a JSON error is shown to either side of the error
+SHOWN_CHARACTERS = 60
+
+# In a line of JSON, what may be shown as it is: keys, which are plain lowercase, and constants.
+SHOWN_WORDS = re.compile(
+    r"""(?:^|[{,])\s*(["'])[a-z_]{1,40}\1\s*:|\b(?:true|false|null|True|False|None)\b"""
+)
+
+
+class ConfigError(Exception):
+    """A file or setting that the user must mend; the message says which and how."""
+
+
+def read_json(path: str, what: str) -> dict[str, Any]:
+    """The JSON object in a file; `what` is the file's role, such as "config", for the message.
+
+    Raises ConfigError.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read()
+    except OSError as error:
+        raise ConfigError(f"cannot read the {what} file {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise _no_json(path, what, str(error)) from error
+    try:
+        return _parse_object(text)
+    except json.JSONDecodeError as error:
+        raise _no_json(path, what, f"{error}\n{_marked(text, error)}") from error
+    except RecursionError:
+        raise _no_json(path, what, "it is nested too deeply") from None
+    except ValueError as error:
+        raise _no_json(path, what, str(error)) from error
+
+
+def _no_json(path: str, what: str, reason: str) -> ConfigError:
+    return ConfigError(f"the {what} file {path} is not a JSON object, {{…}}, in UTF-8: {reason}")
+
+
+def _parse_object(text: str) -> dict[str, Any]:
+    """Raises ValueError or RecursionError."""
+    if not text.strip():
+        raise ValueError("it is empty")
+    document = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+    if not isinstance(document, dict):
+        raise ValueError("it holds something else")
+    if "\\ud" in text.lower():
+        _refuse_half_surrogates(document)
+    return document
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"{text[:20]} is not a number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _refuse_half_surrogates(document: dict[str, Any]) -> None:
+    # A half can be parsed, and then fails wherever it is encoded: when the file is replaced.
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise ValueError(
+            f"\\u{ord(half):x} is half of a surrogate pair, which is no text"
+        ) from None
+
+
+def _marked(text: str, error: json.JSONDecodeError) -> str:
+    """The line of a JSON error with a mark below the place, its values hidden; the line before it
+    too where that one ends in a comma, for then the comma may be what is wrong."""
+    lines, at, column = text.split("\n"), error.lineno - 1, error.colno - 1
+    first = max(0, column - SHOWN_CHARACTERS)
+    shown = [_without_values(lines[at])[first : column + SHOWN_CHARACTERS]]
+    if at and lines[at - 1].rstrip().endswith(","):
+        shown.insert(0, _without_values(lines[at - 1])[: SHOWN_CHARACTERS * 2])
+    return "\n".join(f"    {line}" for line in [*shown, " " * (column - first) + "^"])
+
+
+def _without_values(line: str) -> str:
+    """A line of JSON, as long as before, with stars for all that may be a secret."""
+    shown = [False] * len(line)
+    for match in SHOWN_WORDS.finditer(line):
+        shown[match.start() : match.end()] = [True] * len(match[0])
+    return "".join(
+        "*"
+        if (char.isalnum() or char in "-_") and not keep
+        else char
+        if char.isprintable()
+        else " "
+        for char, keep in zip(line, shown)
+    )
+
+
+@contextlib.contextmanager
+def locked(path: str, deadline_seconds: float) -> Iterator[None]:
+    """Holds other runs on the same file off; the lock is on its folder and leaves no file.
+
+    Raises ConfigError where another process holds the lock for longer than the deadline.
+    """
+    folder = os.path.dirname(os.path.realpath(path))
+    with contextlib.ExitStack() as stack:
+        # Where there are no locks (some network filesystems), two runs at once are at their own
+        # risk; where the folder is gone, so is what there was to protect.
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            _lock(descriptor, folder, deadline_seconds)
+        yield
+
+
+def _lock(descriptor: int, folder: str, deadline_seconds: float) -> None:
+    """Raises OSError where there are no locks, ConfigError at the deadline."""
+    began, is_said = time.monotonic(), False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            waited = time.monotonic() - began
+        if waited > deadline_seconds:
+            raise ConfigError(
+                f"another process has held the lock on the folder {folder} for "
+                f"{deadline_seconds:g} s, and without it the tokens in the config file cannot be "
+                "renewed. Let no other program lock that folder (flock: give it a file of its "
+                "own), and end a run that hangs"
+            )
+        if waited > LOCK_SILENT_SECONDS and not is_said:
+            LOGGER.info("waiting for another process, which holds the lock on %s", folder)
+            is_said = True
+        time.sleep(LOCK_POLL_SECONDS)
+
+
+def replace_json(path: str, document: Mapping[str, Any], spare: int = 0) -> None:
+    """Replaces a file whole or not at all, keeping its mode and, where allowed, its owner.
+
+    `spare` bytes more than needed must fit on the disk too: to replace a document by itself with
+    some spare proves that its successor can be kept.
+
+    Raises OSError.
+    """
+    target = os.path.realpath(path)
+    status = os.stat(target)
+    if not status.st_mode & 0o222:
+        raise PermissionError(13, "the file is read-only")
+    content = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    # A name that nobody can have taken or put a link at, and a file that is nobody else's.
+    temporary = f"{target}.{secrets.token_hex(8)}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            with contextlib.suppress(PermissionError):
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+            os.fchmod(descriptor, status.st_mode & 0o7777)
+            file.write(content + b" " * spare)
+            file.flush()
+            os.fsync(descriptor)
+            file.truncate(len(content))
+        os.replace(temporary, target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(os.path.dirname(target))
+
+
+def _sync_folder(folder: str) -> None:
+    """Else a power cut could bring the old file back. Not every filesystem can, or lets us."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,351 @@
+"""One HTTP request: how it is sent, what is noted of its response, and what each failure is called.
+
+HelpScoutError           what is wrong, in words
+  ├─ UnauthorizedError   the credentials are refused: nothing can be read, the run ends
+  └─ ApiError            this request fails: another stream may go well
+       └─ RetriableError    it may succeed next time: tried again, and raised in the end
+"""
+
+import contextlib
+import json
+import math
+import re
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+from urllib.parse import unquote
+
+import requests
+import urllib3
+from requests.utils import select_proxy
+
+from tap_helpscout.adapter import DeadlineAdapter, ResponseTooSlow
+from tap_helpscout.clock import ApiClock
+from tap_helpscout.config import Config
+from tap_helpscout.files import ConfigError
+from tap_helpscout.redaction import Redactor
+from tap_helpscout.throttle import RateLimiter
+
+# What is wrong with the URL of the API or of a proxy stays wrong.
+LASTING = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
+
+# documented: 429 (https://developer.helpscout.com/mailbox-api/overview/rate-limiting);
+# by HTTP: the server waited too long for the request, which was not lost by being slow
+RETRIABLE_STATUSES = (408, 429)
+
+# chosen: what says to wait longer is not believed, and the pauses are the tap's own
+LONGEST_TOLD_WAIT = 3600
+
+# chosen: any limit of an account is below, and what is above is no limit
+HIGHEST_LIMIT = 1_000_000
+
+# chosen: enough for the longest message with its details, and not for a page of HTML
+LONGEST_WORDS = 1000
+
+# chosen: a shorter one is part of many words, and to hide it in these would show it
+SHORTEST_PASSWORD = 4
+
+FORBIDDEN_ADVICE = (
+    "The account's plan or the user's permissions do not include it: change them, or deselect the "
+    "stream in the catalog"
+)
+
+
+class HelpScoutError(Exception):
+    """What is wrong between the tap and Help Scout, in words.
+
+    `status` is that of the response, None where there was none. `wait` is how many seconds the
+    response says to wait, None where it does not say. `advice` is what the user can do.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        wait: float | None = None,
+        advice: str = "",
+    ) -> None:
+        super().__init__(f"{message}. {advice}" if advice else message)
+        self.message, self.status, self.wait, self.advice = message, status, wait, advice
+
+
+class UnauthorizedError(HelpScoutError):
+    """The credentials are refused: nothing can be read."""
+
+
+class ApiError(HelpScoutError):
+    """One request fails: another stream may go well."""
+
+
+class RetriableError(ApiError):
+    """No response, or one that may be better next time."""
+
+
+def credentials_advice(has_refresh_token: bool) -> str:
+    """What to do where the credentials are refused."""
+    advice = (
+        "Check client_id and client_secret against My Apps in Help Scout, and that the user who "
+        "made the app is active and may use the API"
+    )
+    if has_refresh_token:
+        advice += (
+            ". The refresh_token must be the latest: it dies when it is used, and then only "
+            "authorizing the app again helps"
+        )
+    return advice
+
+
+class Transport:
+    """Sends requests to one account, at most `concurrency` of them at once, none oftener than the
+    rate limiter allows, and none twice."""
+
+    def __init__(self, config: Config) -> None:
+        self.limiter = RateLimiter(config.rate_limit_share)
+        self.clock = ApiClock()
+        self.redactor = Redactor()
+        self.redactor.add(config.client_secret, config.refresh_token, config.access_token)
+        self._config = config
+        self._slots = threading.BoundedSemaphore(config.concurrency)
+        self._session = requests.Session()
+        self._session.headers.update(
+            {"User-Agent": config.user_agent, "Accept": "application/hal+json, application/json"}
+        )
+        self._session.mount(config.api_url, DeadlineAdapter(pool_maxsize=config.concurrency))
+        # Proxies and private CAs come from the environment, which does not change meanwhile.
+        self._environment: dict[str, Any] = dict(
+            self._session.merge_environment_settings(config.api_url, {}, None, None, None)
+        )
+        self._check_proxy()
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests this run has made."""
+        return self.limiter.total
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        data: Mapping[str, str] | None = None,
+        token: str | None = None,
+        parse: Callable[[bytes], Any] | None = None,
+    ) -> Any:
+        """Sends one request; the JSON of its response, as `parse` reads it.
+
+        Raises UnauthorizedError where the token is refused, else ApiError or RetriableError.
+        """
+        what = f"{method} {path}"
+        response = self._exchange(
+            what,
+            self._session.prepare_request(
+                requests.Request(
+                    method, self._config.api_url + path, params=params, data=data, auth=_Auth(token)
+                )
+            ),
+        )
+        self._note(response)
+        if response.status_code != 200:
+            raise self._refusal(what, response)
+        return self._body(what, response, parse or parse_json)
+
+    def _exchange(self, what: str, request: requests.PreparedRequest) -> requests.Response:
+        """The whole response to a request that is sent as soon as it may be."""
+        with self._slots:
+            self.limiter.wait()
+            try:
+                return self._session.send(
+                    request,
+                    timeout=self._config.request_timeout,
+                    allow_redirects=False,
+                    **self._environment,
+                )
+            # requests' own errors are OSErrors, as is a CA bundle that cannot be read; a host that
+            # cannot be looked up is a ValueError
+            except (OSError, ValueError) as error:
+                raise self._failure(what, error) from None
+
+    def _failure(self, what: str, error: Exception) -> ApiError:
+        """What is raised where there is no whole response."""
+        is_lasting = (
+            not isinstance(error, requests.RequestException)
+            or isinstance(error, LASTING)
+            or isinstance(_root(error), ssl.SSLCertVerificationError)
+        )
+        reason = self.redactor.clean(_reason(error))
+        kind = ApiError if is_lasting else RetriableError
+        return kind(f"{what} failed: {reason} (at {self._config.api_url})")
+
+    def _note(self, response: requests.Response) -> None:
+        """What every response tells beside its content."""
+        self.clock.observe(response.headers.get("Date"), response.status_code)
+        # https://developer.helpscout.com/mailbox-api/overview/rate-limiting
+        limit = _parse_limit(response.headers.get("X-RateLimit-Limit-Minute"))
+        if limit:
+            self.limiter.limit = limit
+
+    def _refusal(self, what: str, response: requests.Response) -> HelpScoutError:
+        """What is raised for a response that is not 200.
+
+        https://developer.helpscout.com/mailbox-api/overview/errors
+        """
+        status = response.status_code
+        message = f"{what} answered {status}{self._words(response, _body_or_none(response))}"
+        if status in RETRIABLE_STATUSES or status >= 500:
+            return RetriableError(message, status, _told_wait(response))
+        if status == 401:
+            advice = credentials_advice(self._config.refresh_token is not None)
+            return UnauthorizedError(message, status, advice=advice)
+        return ApiError(message, status, advice=FORBIDDEN_ADVICE if status == 403 else "")
+
+    def _body(self, what: str, response: requests.Response, parse: Callable[[bytes], Any]) -> Any:
+        try:
+            body = parse(response.content)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise RetriableError(
+                f"{what} answered 200 with something that is not JSON", 200
+            ) from None
+        except RecursionError:
+            raise ApiError(
+                f"{what} answered 200 with JSON that is nested too deeply", 200
+            ) from None
+        except ValueError as error:
+            reason = self.redactor.clean(error)
+            raise ApiError(f"{what} answered 200 with unusable JSON: {reason}", 200) from None
+        if _is_error(body):
+            words = self._words(response, body)
+            raise RetriableError(f"{what} answered 200 with an error{words}", 200)
+        return body
+
+    def _words(self, response: requests.Response, body: Any) -> str:
+        """What the API says of an error, and how Help Scout's support can find it.
+
+        https://developer.helpscout.com/mailbox-api/overview/errors
+        """
+        said: list[Any] = []
+        reference = response.headers.get("Correlation-Id")
+        if isinstance(body, dict):
+            reference = body.get("logRef") or reference
+            said = [body.get(key) for key in ("message", "error", "error_description")]
+            said += _details(body)
+        words = ": ".join(str(part) for part in said if part) or response.reason or ""
+        words = self.redactor.clean(words)[:LONGEST_WORDS]
+        reference = self.redactor.clean(reference or "")[:LONGEST_WORDS]
+        return (f" ({words})" if words else "") + (f" [reference {reference}]" if reference else "")
+
+    def _check_proxy(self) -> None:
+        """Raises ConfigError for a proxy's URL that cannot be used, for what then fails repeats
+        parts of it, with the password in them."""
+        proxy = select_proxy(self._config.api_url, self._environment["proxies"])
+        if not proxy:
+            return
+        user_info = proxy.rpartition("@")[0].rpartition("//")[2]
+        password = user_info.partition(":")[2]
+        self.redactor.add(user_info, unquote(user_info))
+        if len(password) >= SHORTEST_PASSWORD:
+            self.redactor.add(password, unquote(password))
+        try:
+            url = proxy if "//" in proxy else f"http://{proxy}"
+            is_usable = bool(urllib3.util.parse_url(url).host)
+        except (TypeError, ValueError, urllib3.exceptions.HTTPError):
+            is_usable = False
+        if not is_usable:
+            raise ConfigError(
+                "the proxy URL in the environment (HTTPS_PROXY or ALL_PROXY) cannot be used: it "
+                "must look like http://host:port or http://user:password@host:port, with special "
+                "characters of the password percent-encoded"
+            )
+
+
+class _Auth(requests.auth.AuthBase):
+    """Puts a token on a request; without one keeps a ~/.netrc from adding its own credentials."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def parse_json(content: bytes) -> Any:
+    """Raises ValueError, also for numbers that no target could load, or RecursionError."""
+    return json.loads(content, parse_constant=_refuse_number, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"the number {text[:20]} is out of range")
+
+
+def _body_or_none(response: requests.Response) -> Any:
+    """The JSON of an error, None where it is none: then it has nothing to say."""
+    try:
+        return json.loads(response.content)
+    except (RecursionError, ValueError):
+        return None
+
+
+def _is_error(body: Any) -> bool:
+    """Whether a body is an error's, though the status says 200."""
+    return (
+        isinstance(body, dict)
+        and "message" in body
+        and bool(body.keys() & {"logRef", "error"})
+        and not body.keys() & {"_embedded", "page", "results"}
+    )
+
+
+def _details(body: dict[str, Any]) -> list[str]:
+    """Which parameter an error is about, and what is wrong with it; in another shape, nothing."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError):
+        return [
+            f"{detail.get('path')} {detail.get('message')}"
+            for detail in body["_embedded"]["errors"]
+        ]
+    return []
+
+
+def _parse_limit(header: str | None) -> int | None:
+    """The requests that the account may make in a minute; None where the header says no number."""
+    if header is None or not re.fullmatch(r"\s*[0-9]{1,9}\s*", header):
+        return None
+    limit = int(header)
+    return limit if 0 < limit <= HIGHEST_LIMIT else None
+
+
+def _told_wait(response: requests.Response) -> float | None:
+    """How many seconds a response says to wait, None where it does not say.
+
+    https://developer.helpscout.com/mailbox-api/overview/rate-limiting
+    """
+    for name in ("X-RateLimit-Retry-After", "Retry-After"):
+        # A date, which HTTP allows too, is not a number: then the pause is our own.
+        with contextlib.suppress(KeyError, ValueError):
+            seconds = float(response.headers[name])
+            if 0 <= seconds <= LONGEST_TOLD_WAIT:
+                return seconds
+    return None
+
+
+def _reason(error: BaseException) -> str:
+    """The root of a connection error: what requests wraps around it repeats the URL."""
+    root = _root(error)
+    if isinstance(root, ResponseTooSlow):
+        return str(root)
+    if isinstance(error, requests.Timeout):
+        return "no answer within request_timeout"
+    return f"{type(root).__name__} {root}".strip()
+
+
+def _root(error: BaseException) -> BaseException:
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return error

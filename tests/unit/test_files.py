@@ -1,0 +1,266 @@
+"""JSON files: what is said of a bad one, and how one is replaced."""
+
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+
+import pytest
+
+from tap_helpscout import files
+from tap_helpscout.files import ConfigError, locked, read_json, replace_json
+
+
+@pytest.fixture(name="path")
+def _path(tmp_path):
+    return tmp_path / "config.json"
+
+
+def refused(path, content):
+    """The message for a file with this content."""
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError) as caught:
+        read_json(str(path), "config")
+    message = str(caught.value)
+    assert message.startswith(f"the config file {path} is not a JSON object, {{…}}, in UTF-8: ")
+    return message
+
+
+def test_an_object_is_read_with_a_byte_order_mark_and_without(path):
+    for encoding in ("utf-8", "utf-8-sig"):
+        path.write_text('{"a": "größe 😀", "b": [1, 2.5, null]}', encoding=encoding)
+        assert read_json(str(path), "config") == {"a": "größe 😀", "b": [1, 2.5, None]}
+
+
+def test_a_whole_surrogate_pair_is_a_character(path):
+    path.write_text(r'{"a": "\ud83d\ude00"}')
+    assert read_json(str(path), "config") == {"a": "😀"}
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("", "it is empty"),
+        (b"\xef\xbb\xbf\n", "it is empty"),
+        ("[1]", "it holds something else"),
+        ('{"a": NaN}', "NaN is not a number of JSON"),
+        ('{"a": [-Infinity]}', "-Infinity is not a number of JSON"),
+        ('{"a": 1e400}', "1e400 is not a number of JSON"),
+        (r'{"a": "\ud83d"}', r"\ud83d is half of a surrogate pair"),
+        (r'{"a\uDE00": 1}', r"\ude00 is half of a surrogate pair"),
+        ("[" * 100_000, "it is nested too deeply"),
+        (b"\xff", "'utf-8'"),
+    ],
+    ids=range(10),
+)
+def test_what_is_no_object_is_refused_in_words(path, content, words):
+    assert words in refused(path, content)
+
+
+@pytest.mark.parametrize("name, words", [("none.json", "No such file"), (".", "Is a directory")])
+def test_what_cannot_be_read_is_named(tmp_path, name, words):
+    path = str(tmp_path / name)
+    with pytest.raises(ConfigError, match=words) as caught:
+        read_json(path, "state")
+    assert str(caught.value).startswith(f"cannot read the state file {path}: ")
+
+
+def shown(path, content):
+    """The lines of a file that a message shows, and the column that is marked."""
+    _, *lines, mark = refused(path, content).splitlines()
+    assert mark.strip() == "^" and all(line.startswith("    ") for line in lines)
+    return [line[4:] for line in lines], mark.index("^") - 4
+
+
+def test_the_line_of_an_error_is_shown_with_a_mark(path):
+    (line,), column = shown(path, '{\n  "client_id" "App",\n  "start_date": ""\n}')
+    assert line == '  "client_id" "***",'.replace("client_id", "******_**".replace("_", "*"))
+    assert line[column] == '"' and column == 14
+
+
+def test_the_line_before_is_shown_where_it_ends_in_a_comma(path):
+    lines, column = shown(path, '{\n  "client_id": "App", \n  nothing\n}')
+    assert lines == ['  "client_id": "***", ', "  *******"] and column == 2
+    lines, _ = shown(path, '{\n  "client_id": "App"\n  nothing\n}')
+    assert lines == ["  *******"]
+
+
+def test_a_comma_too_many_is_seen(path):
+    lines, _ = shown(path, '{\n  "client_id": "App",\n}')
+    assert '  "client_id": "***",' in lines
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"client_secret": "{}',
+        '"client_secret": {}"',
+        "'client_secret': '{}'",
+        '"client_secret": "{}": 5',
+        '{{"client_id": "a", "client_secret": "{}" "start_date": "2020"}}',
+        '"client_secret", "{}": 5',
+        "{}",
+    ],
+)
+@pytest.mark.parametrize("secret", ["aB3-x_Y", "Lamp", "0815", "größe"])
+def test_no_value_of_a_line_is_shown(path, line, secret):
+    for content in (line.format(secret), "{\n" + line.format(secret) + ",\n}}"):
+        lines, _ = shown(path, content)
+        assert not [text for text in lines if secret in text]
+
+
+def test_of_a_long_line_only_the_part_around_the_error_is_shown(path):
+    content = '{"a": [' + "1, " * 5000 + "], " + '"b": 1' * 2 + "," * 5000
+    (line,), column = shown(path, content)
+    assert len(line) <= 2 * files.SHOWN_CHARACTERS and line[column] == "]"
+
+
+def test_a_line_with_control_characters_stays_one_line(path):
+    lines, _ = shown(path, '{"a":\x0b\x1b[2K\u2028 x}')
+    assert len(lines) == 1 and lines[0].isprintable()
+
+
+# -- replaced --------------------------------------------------------------------------------------
+
+
+def test_a_file_is_replaced_with_its_mode_and_leaves_nothing_behind(path):
+    path.write_text("{}")
+    path.chmod(0o640)
+    replace_json(str(path), {"a": "größe"}, spare=5000)
+    assert json.loads(path.read_text()) == {"a": "größe"} and path.stat().st_size < 100
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert os.listdir(path.parent) == ["config.json"]
+
+
+def test_nobody_else_can_read_it_while_it_is_written(path, monkeypatch):
+    path.write_text("{}")
+    path.chmod(0o644)
+    modes, fchmod = [], os.fchmod
+
+    def spy(descriptor, mode):
+        modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        fchmod(descriptor, mode)
+
+    monkeypatch.setattr(files.os, "fchmod", spy)
+    replace_json(str(path), {"a": 1})
+    assert modes == [0o600]
+
+
+def test_a_link_is_followed_to_the_file_that_it_names(path, tmp_path):
+    path.write_text("{}")
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    replace_json(str(link), {"a": 1})
+    assert link.is_symlink() and json.loads(path.read_text()) == {"a": 1}
+
+
+def test_what_stands_in_the_way_is_neither_followed_nor_overwritten(path, tmp_path, monkeypatch):
+    path.write_text("{}")
+    theirs = tmp_path / "theirs"
+    theirs.write_text("theirs")
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "known")
+    temporary = tmp_path / "config.json.known.tmp"
+    for stand in (lambda: temporary.symlink_to(theirs), lambda: temporary.write_text("theirs")):
+        stand()
+        with pytest.raises(FileExistsError):
+            replace_json(str(path), {"a": 1})
+        assert temporary.read_text() == theirs.read_text() == "theirs"
+        assert path.read_text() == "{}"
+        temporary.unlink()
+
+
+def test_the_temporary_name_cannot_be_known(path, monkeypatch):
+    path.write_text("{}")
+    names, replace = [], os.replace
+    monkeypatch.setattr(files.os, "replace", lambda a, b: (names.append(a), replace(a, b)))
+    for number in range(3):
+        replace_json(str(path), {"a": number})
+    assert len(set(names)) == 3 and all(len(name) > len(str(path)) + 16 for name in names)
+
+
+def test_where_the_disk_is_full_the_old_file_stays_and_nothing_else(path, monkeypatch):
+    path.write_text("{}")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        replace_json(str(path), {"a": 1})
+    assert path.read_text() == "{}" and os.listdir(path.parent) == ["config.json"]
+
+
+def test_a_read_only_file_is_not_replaced(path):
+    path.write_text("{}")
+    path.chmod(0o444)
+    with pytest.raises(PermissionError, match="read-only"):
+        replace_json(str(path), {"a": 1})
+
+
+# -- locked ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="held")
+def _held(path):
+    """The path, with its folder locked by somebody else."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    yield path
+    os.close(folder)
+
+
+def test_a_lock_is_on_the_folder_and_free_again_afterwards(path):
+    folder = os.open(path.parent, os.O_RDONLY)
+    with locked(str(path), 0):
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(folder)
+
+
+def test_a_lock_that_is_held_is_waited_for_until_the_deadline(held):
+    began = time.monotonic()
+    with pytest.raises(ConfigError, match="held the lock on the folder"):
+        with locked(str(held), 0.3):
+            raise AssertionError
+    assert time.monotonic() - began >= 0.3
+
+
+def test_a_lock_that_is_released_meanwhile_is_taken(path, monkeypatch):
+    folder, waits, entered = os.open(path.parent, os.O_RDONLY), [], []
+    fcntl.flock(folder, fcntl.LOCK_EX)
+
+    def release(seconds):
+        waits.append(seconds)
+        fcntl.flock(folder, fcntl.LOCK_UN)
+
+    monkeypatch.setattr(files.time, "sleep", release)
+    with locked(str(path), 60):
+        entered.append(True)
+    os.close(folder)
+    assert entered and len(waits) == 1
+
+
+def test_a_long_wait_for_a_lock_is_said_once(held, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    now = [0.0]
+    monkeypatch.setattr(files.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(files.time, "sleep", lambda _: now.__setitem__(0, now[0] + 1))
+    with pytest.raises(ConfigError, match="for 120 s"):
+        with locked(str(held), 120):
+            raise AssertionError
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == f"waiting for another process, which holds the lock on {held.parent}"
+
+
+def test_where_there_are_no_locks_there_is_no_waiting(path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", unsupported)
+    with locked(str(path), 0):
+        pass
+    with locked("/no/such/folder/config.json", 0):
+        pass
