@@ -1,21 +1,22 @@
 """tap-helpscout: reads a Help Scout account and writes Singer messages to stdout."""
 
-import argparse
 import contextlib
 import json
 import os
 import signal
 import sys
 import threading
-from importlib import metadata
 from select import select as ready
 
 import singer
 
 from tap_helpscout import config as config_file
 from tap_helpscout.client import Client, HelpScoutError
+from tap_helpscout.command_line import parse_args
 from tap_helpscout.config import ConfigError
-from tap_helpscout.discover import discover, select
+from tap_helpscout.discover import discover
+from tap_helpscout.patterns import select_by_patterns
+from tap_helpscout.selection import select
 from tap_helpscout.sync import Bookmarks, Sync
 
 LOGGER = singer.get_logger()
@@ -68,55 +69,17 @@ class Ending:
         os._exit(128 + self._signal)
 
 
-class Parser(argparse.ArgumentParser):
-    """Exits with 1, as for any other mistake."""
-
-    def error(self, message):
-        self.exit(1, f"{self.format_usage()}{self.prog}: {message}\n")
-
-
-def parse_args():
-    """The command line, as runners of Singer taps call it."""
-    parser = Parser(
-        prog="tap-helpscout",
-        description="Extracts a Help Scout account: Singer messages on stdout, a log on stderr.",
-    )
-    parser.add_argument("-c", "--config", metavar="FILE", help="credentials and settings, JSON")
-    parser.add_argument("-s", "--state", metavar="FILE", help="the last state written, JSON")
-    parser.add_argument(
-        "--catalog",
-        "-p",
-        "--properties",
-        metavar="FILE",
-        help="which streams and "
-        "fields to read, JSON; all without it (-p, --properties: its old name)",
-    )
-    parser.add_argument(
-        "-d",
-        "--discover",
-        action="store_true",
-        help="write the catalog to stdout and end; needs no config",
-    )
-    parser.add_argument(
-        "--dev", action="store_true", help="use the config's access_token and never ask for another"
-    )
-    parser.add_argument(
-        "--version", action="version", version=f"tap-helpscout {metadata.version('tap-helpscout')}"
-    )
-    args = parser.parse_args()
-    if not args.discover and not args.config:
-        parser.error("--config is needed, or --discover")
-    return args
-
-
 def sync(args, ending):
     """Reads what is selected; the exit code."""
     config = config_file.load(args.config, args.dev)
     catalog = config_file.read_json(args.catalog, "catalog") if args.catalog else discover()
-    selected = select(catalog, args.catalog)
+    selection = select(catalog, args.catalog)
+    selected = {name: stream.schema for name, stream in selection.streams.items()}
     bookmarks = Bookmarks(
         config_file.read_json(args.state, "state") if args.state else {}, args.state
     )
+    for warning in selection.warnings:
+        LOGGER.warning("%s", warning)
     if not selected:
         LOGGER.warning("nothing is selected in %s: nothing to do", args.catalog)
         return 0
@@ -138,12 +101,27 @@ def sync(args, ending):
     return 1 if failed else 0
 
 
+def write_catalog(patterns):
+    """Writes the catalog to stdout, with what the patterns select, if there are any; the exit
+    code."""
+    catalog = discover()
+    if patterns:
+        select_by_patterns(catalog, patterns)
+    try:
+        json.dump(catalog, sys.stdout, indent=2)
+        sys.stdout.flush()
+    except OSError as error:
+        LOGGER.critical("the catalog is incomplete, stdout cannot be written: %s", error.strerror)
+        return 1
+    return 0
+
+
 def run(args, ending):
     """Does what the command line says; the exit code."""
     try:
         code = 0
         if args.discover:
-            json.dump(discover(), sys.stdout, indent=2)
+            code = write_catalog(args.select)
         else:
             code = sync(args, ending)
         sys.stdout.flush()
@@ -160,6 +138,9 @@ def run(args, ending):
 def main():
     """The command."""
     args = parse_args()
+    if sys.stdout is None:  # the process was started without
+        LOGGER.critical("stdout is closed: there is nowhere to write to")
+        sys.exit(1)
     # Always with a buffer: without (PYTHONUNBUFFERED) a signal may cut a line short, unnoticed.
     sys.stdout = open(  # pylint: disable=consider-using-with  # for as long as the process lives
         sys.stdout.fileno(), "w", encoding="utf-8", closefd=False

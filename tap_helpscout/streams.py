@@ -38,6 +38,8 @@ class Stream:
     reshape: Callable[[dict], dict] = unchanged
     # What tells the rows of one list apart, in the API's names.
     identity: tuple[str, ...] = ("id",)
+    # Whether it is read where no catalog says anything about it.
+    selected_by_default: bool = True
 
     @property
     def replication_method(self):
