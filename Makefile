@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` shows the tap at work, `make test` is the whole check.
+# `make` lists what there is. `make demo` and `make test` need no other set-up.
 # Needed: Python 3.10 or later with venv, git, make.
 
 PYTHON ?= python3
@@ -10,23 +10,31 @@ PIP = -m pip --quiet --disable-pip-version-check
 # How many random points `make chaos` kills at, twice.
 CHAOS ?= 60
 
-.PHONY: test lint pytest chaos integration demo bench clean
+# What `make demo` needs, in an environment each.
+DEMO_ENVIRONMENTS = .venv .venv-target-jsonl .venv-singer-tools
+DEMO_READY = $(DEMO_ENVIRONMENTS:%=%/ready)
+MISSING = $(filter-out $(wildcard $(DEMO_READY)),$(DEMO_READY))
 
-test: lint pytest
+.PHONY: help test lint pytest chaos integration demo demo-environments bench clean
 
-lint: .venv/ready
+help: ## Lists these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: lint pytest ## Checks everything: lint, pytest
+
+lint: .venv/ready ## Checks format, imports and style
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pylint tap_helpscout tests setup.py
 
-pytest: .venv/ready
+pytest: .venv/ready ## Runs the tests, in minutes
 	$(BIN)/python -m pytest -n $(WORKERS)
 
-chaos: .venv/ready
+chaos: .venv/ready ## Kills runs at many random points
 	CHAOS=$(CHAOS) $(BIN)/python -m pytest -n $(WORKERS) tests/test_interruption.py \
 		tests/test_tokens.py -k kill
 
-integration: .venv/ready
+integration: .venv/ready ## Tries PostgreSQL, Meltano, other targets, other Pythons
 	$(BIN)/python -m pytest -rs tests/integration
 
 .venv/ready: setup.py
@@ -50,9 +58,16 @@ integration: .venv/ready
 	@$(@D)/bin/python $(PIP) install --use-pep517 $*
 	@touch $@
 
-demo: .venv/ready .venv-target-jsonl/ready .venv-singer-tools/ready
+demo: ## Shows the tap at work on a made-up account
+	@[ -z "$(MISSING)" ] || \
+		echo "It installs three environments, about 230 MB in all: $(DEMO_ENVIRONMENTS)"
+	@$(PYTHON) -m tests.alone .demo/lock $(MAKE) --no-print-directory demo-environments
 	@$(BIN)/python -m tests.demo .venv-target-jsonl/bin/target-jsonl \
 		.venv-singer-tools/bin/singer-check-tap
+
+# Made by one `make demo` at a time.
+demo-environments: $(DEMO_READY)
+	@:
 
 # What it is compared with: the published tap, run as it is.
 .venv-published/ready:
@@ -61,8 +76,8 @@ demo: .venv/ready .venv-target-jsonl/ready .venv-singer-tools/ready
 	@$(@D)/bin/python $(PIP) install --use-pep517 tap-helpscout==1.2.2
 	@touch $@
 
-bench: .venv/ready .venv-published/ready
+bench: .venv/ready .venv-published/ready ## Measures, beside the published tap
 	@$(BIN)/python -m tests.bench .venv-published/bin/python
 
-clean:
+clean: ## Removes all that these made
 	rm -rf .venv .venv-* .demo .bench .integration build dist *.egg-info

@@ -50,6 +50,7 @@ class Client:
     def __init__(self, config: Config, transport: Transport, tokens: Tokens) -> None:
         self.limiter, self.clock = transport.limiter, transport.clock
         self.prefetch_depth = config.concurrency if config.concurrency > 1 else 0
+        self.concurrency = config.concurrency
         self._transport, self._tokens = transport, tokens
         self._retry_seconds = config.retry_seconds
         self._executor: Executor = (
@@ -60,6 +61,20 @@ class Client:
     def requests_sent(self) -> int:
         """How many requests this run has made."""
         return self._transport.requests_sent
+
+    @property
+    def seconds_per_request(self) -> float:
+        """How long a response took on average, waiting for the rate limit aside."""
+        return self._transport.seconds_per_request
+
+    @property
+    def rate(self) -> str:
+        """How many requests were sent in the last minute, of how many: "38 of 360"."""
+        return self.limiter.progress()
+
+    def seconds_allowed_for(self, requests: int) -> float:
+        """How long so many requests take at least, for the rate limit's sake."""
+        return self.limiter.seconds_for(requests)
 
     def get(self, path: str, params: Mapping[str, Any] | None = None, tries: int = TRIES) -> Any:
         """The JSON at a path, after as many tries as it takes, `tries` at most.

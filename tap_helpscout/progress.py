@@ -24,8 +24,11 @@ SECONDS_PER_ROW = 0.00015
 class RequestCost(Protocol):
     """What is known of the requests of a run; the client has it."""
 
-    requests_sent: int
     concurrency: int
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests this run has made."""
 
     @property
     def seconds_per_request(self) -> float:

@@ -5,14 +5,19 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
-from tap_helpscout.conform import Conformer
+import singer
+
+from tap_helpscout.conform import Findings, compile_schema
 from tap_helpscout.dates import datetime_or_none
-from tap_helpscout.discover import SelectedStream, load_schema
+from tap_helpscout.discover import load_schema
 from tap_helpscout.progress import Result, in_words
 from tap_helpscout.reading.embeds import EmbedVerifier
 from tap_helpscout.reading.lists import ChildOutcomes
+from tap_helpscout.selection import SelectedStream
 from tap_helpscout.streams import Row, Stream, children_of
 from tap_helpscout.transform import to_record
+
+LOGGER = singer.get_logger()
 
 Context = Mapping[str, Any]
 """What fills the templates of a stream's path and parameters."""
@@ -46,9 +51,9 @@ class StreamRun:
         self.error: str | None = None
         self.rows_read = self.rows_written = self.rows_lost = 0
         self.rows_counted: int | None = None
-        self.conform = (
-            Conformer(self.name, selected.schema, load_schema(self.name)) if selected else None
-        )
+        self._findings = Findings(self.name, stream.key_properties)
+        schema = selected.schema if selected else {}
+        self._conform = compile_schema(schema, load_schema(self.name), self._findings)
         # A record does not hold what is embedded in it for its children.
         self._embeds = {child.embed.name for child in children_of(self.name) if child.embed}
 
@@ -77,13 +82,20 @@ class StreamRun:
 
     def record(self, row: Row, context: Context) -> Row:
         """What is written of a row."""
-        assert self.conform
         embedded = row.get("_embedded")
         if self._embeds and isinstance(embedded, dict):
             own = {name: rows for name, rows in embedded.items() if name not in self._embeds}
             row = {**row, "_embedded": own}
         parent_keys = {key: context[key] for key in self.stream.parent_keys}
-        return self.conform(to_record(self.stream, row, parent_keys))
+        record = self._conform(to_record(self.stream, row, parent_keys))
+        for line in self._findings.warnings(record):
+            LOGGER.warning("%s", line)
+        return record
+
+    def tell_totals(self) -> None:
+        """Says how many values did not fit the schema."""
+        for line in self._findings.totals():
+            LOGGER.warning("%s", line)
 
     def is_older(self, record: Row) -> bool:
         """Whether a row of a list that the API does not filter is older than what is needed."""

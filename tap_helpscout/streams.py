@@ -56,6 +56,8 @@ class Stream:
     is_windowed: bool = False
     """Whether the API filters the list by modification time, so that it is read in windows."""
     hidden: HiddenRows | None = None
+    selected_by_default: bool = True
+    """Whether it is read where nobody has said what to read."""
     parent: str | None = None
     embed: Embed | None = None
     reshape: Callable[[Row], Row] = unchanged

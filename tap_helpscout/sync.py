@@ -9,10 +9,9 @@ from typing import Any
 import singer
 from singer import metrics
 
-from tap_helpscout.client import ApiError, Client, HelpScoutError
+from tap_helpscout.client import Client
 from tap_helpscout.config import Config
 from tap_helpscout.dates import format_datetime, seconds_before
-from tap_helpscout.discover import SelectedStream
 from tap_helpscout.files import ConfigError
 from tap_helpscout.output import OutputError
 from tap_helpscout.prefetch import Load, prefetch
@@ -20,9 +19,11 @@ from tap_helpscout.progress import Progress, Result
 from tap_helpscout.reading.lists import ChildRows, Meaning, read_children, read_listed
 from tap_helpscout.reading.ranges import RangeReader
 from tap_helpscout.reading.windows import Batch, Window
+from tap_helpscout.selection import SelectedStream
 from tap_helpscout.state import State
 from tap_helpscout.stream_run import Activity, Context, StreamRun, plan_run
 from tap_helpscout.streams import Row, children_of
+from tap_helpscout.transport import ApiError, HelpScoutError
 
 LOGGER = singer.get_logger()
 
@@ -97,7 +98,7 @@ class Sync:
             self._state.currently_syncing = None
             self._write_state()
         for run in self._selected:
-            run.tell_findings()
+            run.tell_totals()
         return self._progress.end(
             run.result(self._state.pending(run.name)) for run in self._selected
         )
@@ -176,7 +177,7 @@ class Sync:
         starts = sorted({run.start for run in selected if run.start})
         child = next((run for run in root.children if run.verifier and run.is_needed), None)
         settled = seconds_before(self._end, self._config.lookback_seconds)
-        reader = RangeReader(self._client, root.stream, child and child.verifier, settled)
+        reader = RangeReader(self._client, root.stream, child.verifier if child else None, settled)
         for low, high in zip(starts, [*starts[1:], self._end]):
             window = Window(low, min(high, self._end))
             for run in selected:

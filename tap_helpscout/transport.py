@@ -12,6 +12,7 @@ import math
 import re
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 from urllib.parse import unquote
@@ -106,6 +107,7 @@ class Transport:
         self.redactor = Redactor()
         self.redactor.add(config.client_secret, config.refresh_token, config.access_token)
         self._config = config
+        self._seconds = 0.0  # that all requests together took
         self._slots = threading.BoundedSemaphore(config.concurrency)
         self._session = requests.Session()
         self._session.headers.update(
@@ -122,6 +124,11 @@ class Transport:
     def requests_sent(self) -> int:
         """How many requests this run has made."""
         return self.limiter.total
+
+    @property
+    def seconds_per_request(self) -> float:
+        """How long it took on average until a response was there."""
+        return self._seconds / max(self.requests_sent, 1)
 
     def send(
         self,
@@ -155,6 +162,7 @@ class Transport:
         """The whole response to a request that is sent as soon as it may be."""
         with self._slots:
             self.limiter.wait()
+            began = time.monotonic()
             try:
                 return self._session.send(
                     request,
@@ -166,6 +174,8 @@ class Transport:
             # cannot be looked up is a ValueError
             except (OSError, ValueError) as error:
                 raise self._failure(what, error) from None
+            finally:
+                self._seconds += time.monotonic() - began
 
     def _failure(self, what: str, error: Exception) -> ApiError:
         """What is raised where there is no whole response."""

@@ -11,9 +11,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.alone import alone
 from tests.fake import FakeHelpScout
 
 TAP = Path(sys.executable).with_name("tap-helpscout")
+# What is shown of a row: its columns are many.
+COLUMNS = {
+    "conversations": ("id", "number", "status", "subject", "updated_at"),
+    "conversation_threads": ("id", "conversation_id", "type", "created_at", "body"),
+}
 
 OUTRO = """
 Catalog, state, logs and the .jsonl files are in {folder}
@@ -34,12 +40,23 @@ def say(text=""):
     print(text, flush=True)
 
 
-def rows(folder):
-    """Stream → rows in a target's files, which are named STREAM-DATE.jsonl."""
+def rows(folder, stream="*"):
+    """{stream: its rows in a target's files}; the files are named STREAM-DATE.jsonl."""
     return {
-        path.name.rpartition("-")[0]: len(path.read_bytes().splitlines())
-        for path in folder.glob("*.jsonl")
+        path.name.rpartition("-")[0]: [json.loads(line) for line in path.read_bytes().splitlines()]
+        for path in sorted(folder.glob(f"{stream}-*.jsonl"))
     }
+
+
+def counts(folder):
+    return {stream: len(found) for stream, found in rows(folder).items()}
+
+
+def excerpt(stream, row):
+    """A row as JSON, cut to a few columns."""
+    shown = {name: row[name] for name in COLUMNS[stream]}
+    text = json.dumps(shown, ensure_ascii=False)
+    return f"{text[:-1]}, … {len(row) - len(shown)} more}}"
 
 
 class Demo:
@@ -64,11 +81,13 @@ class Demo:
         arguments = ["--config", "config.json", "--catalog", "catalog.json", *more]
         say(f"\n$ tap-helpscout {' '.join(arguments)} | target-jsonl >> states.jsonl")
         with (
-            open(folder / "tap.log", "wb") as log,
             open(folder / "target.log", "wb") as target_log,
             open(self.folder / "states.jsonl", "ab") as states,
             subprocess.Popen(
-                [TAP, *arguments], cwd=self.folder, stderr=log, stdout=subprocess.PIPE
+                [TAP, *arguments],
+                cwd=self.folder,
+                stderr=subprocess.PIPE,
+                stdout=subprocess.PIPE,
             ) as tap,
             subprocess.Popen(
                 ["tee", folder / "messages"], stdin=tap.stdout, stdout=subprocess.PIPE
@@ -82,6 +101,7 @@ class Demo:
         ):
             tap.stdout.close()
             tee.stdout.close()
+            self._show_log(tap.stderr, folder / "tap.log")
         if tap.returncode or target.returncode:
             raise Failed(
                 f"the tap ended with {tap.returncode}, the target with "
@@ -91,9 +111,19 @@ class Demo:
         state = (self.folder / "states.jsonl").read_text().splitlines()[-1]
         (self.folder / "state.json").write_text(state)
         self._show_check(folder)
-        return rows(folder)
+        return counts(folder)
+
+    @staticmethod
+    def _show_log(log, path):
+        """Shows a log while it is written, and keeps it in a file."""
+        with open(path, "wb") as file:
+            for line in log:
+                file.write(line)
+                if b"METRIC" not in line:  # these are for programs
+                    say(f"  {line.decode().rstrip()}")
 
     def _show_check(self, folder):
+        say(f"\n$ singer-check-tap < {folder.name}/messages")
         with open(folder / "messages", "rb") as messages:
             checked = subprocess.run(
                 [self._check],
@@ -107,10 +137,29 @@ class Demo:
         if checked.returncode:
             raise Failed(f"singer-check-tap: {checked.stdout}")
         _, heading, summary = checked.stdout.partition("The output is valid.")
-        say(f"\n  singer-check-tap: {heading}")
+        say(f"  {heading}")
         for line in summary.splitlines():
             if line and not re.search(r"\| 0 +\|", line):  # nothing came for this stream
                 say(f"  {line}")
+
+    def _show_rows(self, name):
+        """One conversation with a thread, as the target has them."""
+        folder = self.folder / name
+        say(f"\n$ head -n 1 {name}/conversations-*.jsonl")
+        conversation = rows(folder, "conversations")["conversations"][0]
+        say(f"  {excerpt('conversations', conversation)}")
+        say(
+            f"$ grep '\"conversation_id\": {conversation['id']}' {name}/conversation_threads-*.jsonl"
+        )
+        threads = rows(folder, "conversation_threads")["conversation_threads"]
+        for thread in threads:
+            if thread["conversation_id"] == conversation["id"]:
+                say(f"  {excerpt('conversation_threads', thread)}")
+
+    def _show_counts(self, name):
+        say(f"\n$ wc -l {name}/*.jsonl")
+        for stream, count in counts(self.folder / name).items():
+            say(f"  {count:6,} {stream}")
 
     def run(self):
         truth = self.fake.truth_counts()
@@ -122,17 +171,16 @@ class Demo:
         came = self.sync("first")
         if came != truth:
             raise Failed(f"the target holds {came}, the account {truth}")
+        self._show_rows("first")
+        self._show_counts("first")
         say("  Every row of the account is in the target's files.")
 
         edited = self.fake.conversation_ids[0]
         say(f"\nSomebody edits conversation {edited}. The next run begins from the state:")
         self.fake.touch(edited, subject="Edited by the demonstration")
         came = self.sync("second", "--state", "state.json")
-        arrived = [
-            json.loads(line)["id"]
-            for path in (self.folder / "second").glob("conversations-*.jsonl")
-            for line in path.read_bytes().splitlines()
-        ]
+        found = rows(self.folder / "second", "conversations")
+        arrived = [row["id"] for row in found.get("conversations", ())]
         if arrived != [edited] or "customers" in came:
             raise Failed(f"not the edit alone came: conversations {arrived}, in all {came}")
         say(
@@ -147,8 +195,17 @@ def main():
     parser.add_argument("check", type=Path, help="the command singer-check-tap")
     args = parser.parse_args()
     folder = Path(".demo").resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    with alone(folder / "lock"):
+        demonstrate(folder, args.target.resolve(), args.check.resolve())
+
+
+def demonstrate(folder, target, check):
+    """Shows all of it, in the folder, which is emptied first but for its lock."""
+    for old in folder.iterdir():
+        if old.is_dir():
+            shutil.rmtree(old)
+        elif old.name != "lock":
+            old.unlink()
     with FakeHelpScout() as fake:
         (folder / "config.json").write_text(
             json.dumps(
@@ -162,7 +219,7 @@ def main():
             )
         )
         try:
-            Demo(fake, folder, args.target.resolve(), args.check.resolve()).run()
+            Demo(fake, folder, target, check).run()
         except Failed as failed:
             sys.exit(f"The demonstration failed: {failed}")
     say(OUTRO.format(folder=folder))

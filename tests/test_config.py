@@ -234,6 +234,7 @@ def test_version_and_help():
         "--catalog",
         "--properties",
         "--discover",
+        "--select",
         "--dev",
         "--version",
     ):
@@ -242,7 +243,15 @@ def test_version_and_help():
 
 @pytest.mark.parametrize(
     "args",
-    [[], ["--state", "state.json"], ["--config"], ["--config", "c.json", "--fast"], ["sync"]],
+    [
+        [],
+        ["--state", "state.json"],
+        ["--config"],
+        ["--config", "c.json", "--fast"],
+        ["--config", "c.json", "--select", "users"],
+        ["config.json"],
+        ["sync"],
+    ],
 )
 def test_a_wrong_command_line_says_how_and_ends_with_1(args):
     done = command(*args)

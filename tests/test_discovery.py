@@ -2,6 +2,11 @@
 
 import json
 import re
+import subprocess
+
+import pytest
+
+from tests.conftest import TAP
 
 # Stream: key, replication key, parent, and which other fields no selection leaves out.
 TABLE = {
@@ -168,3 +173,62 @@ def test_discovery_asks_nothing_and_writes_nothing_but_the_catalog(tap, fake):
     written = tap.run_raw("--discover", "--config", str(tap.config_path))
     assert json.loads(written) == tap.discover()
     assert fake.requests == [] and tap.config_path.read_bytes() == before
+
+
+def selected(catalog):
+    return {
+        entry["tap_stream_id"] for entry in catalog["streams"] if metadata(entry)[()]["selected"]
+    }
+
+
+def test_selecting_by_patterns_writes_a_catalog_that_reads_just_that(tap, fake):
+    patterns = ["teams", "users.email", "mailboxes", "!mailboxes.slug", "team_m*"]
+    catalog = json.loads(tap.run_raw("--discover", "--select", *patterns))
+    assert selected(catalog) == {"teams", "users", "mailboxes", "team_members"}
+    assert fake.requests == []
+    run = tap.good_run(catalog=catalog)
+    assert run.streams == selected(catalog) and "WARNING" not in run.log
+    assert {name for row in run.records("users") for name in row} == {"id", "updated_at", "email"}
+    names = {name for row in run.records("mailboxes") for name in row}
+    assert "slug" not in names and {"id", "name", "email", "updated_at"} < names
+
+
+def test_patterns_that_leave_out_leave_the_rest_in(tap):
+    catalog = json.loads(tap.run_raw("--discover", "--select", "!team*", "!customers.background"))
+    assert selected(catalog) == set(TABLE) - {"teams", "team_members"}
+    unwanted = [
+        (entry["tap_stream_id"], *path)
+        for entry in catalog["streams"]
+        for path, said in metadata(entry).items()
+        if path and said.get("selected") is False
+    ]
+    assert unwanted == [("customers", "properties", "background")]
+
+
+def test_a_pattern_that_matches_nothing_is_an_error_that_names_the_nearest(tap):
+    run = tap.run("--discover", "--select", "users", "conversation", "!customers.backgrond")
+    assert run.code == 1 and not run.lines
+    assert "conversation matches no stream, did you mean conversations?" in run.log
+    assert "did you mean !customers.background?" in run.log
+
+
+def test_discovery_leaves_a_config_alone(tap):
+    assert tap.run_raw("--discover", "--config", "/no/such/file") == tap.run_raw("--discover")
+
+
+@pytest.mark.parametrize(
+    "redirection, words",
+    [
+        (">&-", "stdout is closed"),
+        (">/dev/full", "stdout cannot be written: No space left on device"),
+        ("| true", "stdout cannot be written: Broken pipe"),
+    ],
+)
+def test_where_the_catalog_cannot_be_written_nobody_speaks_of_a_target(redirection, words):
+    # The catalog is more than fits into a pipe: it cannot be written before `true` ends.
+    command = f"{TAP} --discover {redirection}; echo ${{PIPESTATUS[0]}} >&2"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, check=False, text=True, timeout=60
+    )
+    assert done.stderr.splitlines()[-1] == "1"
+    assert words in done.stderr and "target" not in done.stderr and "Traceback" not in done.stderr

@@ -22,14 +22,18 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 # From left to right, as the modules may import one another: none imports one further left.
 ORDER = [
     "__init__",
+    "command_line",
     "sync",
     "reading",
     "client",
     "auth",
+    "patterns",
+    "selection",
     "discover",
     "config",
     "streams",
     "transform",
+    "dates",
 ]
 
 

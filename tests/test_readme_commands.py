@@ -158,16 +158,21 @@ def test_commands_of(session, heading):
     run(*commands(START), *commands(heading))
 
 
-def test_the_catalog_that_is_edited_as_shown_leaves_the_report_out(session):
+def test_the_catalog_that_is_selected_as_shown_leaves_the_report_out(session):
     fake, folder, run = session
-    discovery, edit = commands("Every day")[:2]
-    run(*commands(START), discovery)
+    selection = commands("Every day")[1]
+    run(*commands(START))
+    before = arrived(folder, "customers")
+    assert any("background" in customer for customer in before)
+    fake.touch_customer(before[0]["id"], background="VIP")
     fake.clear()
-    run("cd ~/helpscout\n", edit)
+    run("cd ~/helpscout\n", selection)
     asked = {request.path for request in fake.requests}
     assert "/v2/teams" in asked and STREAMS["happiness_ratings_report"].path not in asked
     members = len(fake.truth()["team_members"])
     assert len(arrived(folder, "team_members")) == 3 * members, "one of three runs brought less"
+    after = arrived(folder, "customers")[len(before) :]
+    assert after and not any("background" in customer for customer in after)
 
 
 def test_the_script_goes_on_from_the_last_state_and_keeps_the_exit_code(session):

@@ -180,6 +180,25 @@ def _odd_catalog(tap):
     return tap.run(catalog=catalog).log
 
 
+@meets("has more than one entry of")
+def _twice(tap):
+    catalog = tap.discover()
+    catalog["streams"] += catalog["streams"][:1]
+    return tap.run(catalog=catalog).log
+
+
+@meets("has no effect")
+def _no_effect(tap):
+    catalog = tap.select("no stream")
+    catalog["streams"][0]["selected"] = True
+    return tap.run(catalog=catalog).log
+
+
+@meets("matches no stream")
+def _no_match(tap):
+    return tap.run("--discover", "--select", "conversation").log
+
+
 @meets("nothing is selected")
 def _nothing(tap):
     return only(tap, "no stream")

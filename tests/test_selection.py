@@ -113,25 +113,76 @@ def test_single_fields_can_be_left_out_at_any_depth(tap, whole, path, words):
 
 
 @pytest.mark.parametrize(
-    "words, is_read",
+    "words, streams",
     [
-        ({"selected": True}, True),
-        ({"selected": False}, False),
-        ({}, True),
-        ({"selected": None}, True),
-        ({"selected-by-default": False}, False),
-        ({"selected-by-default": False, "selected": True}, True),
-        ({"inclusion": "unsupported", "selected": True}, False),
-        ({"inclusion": "automatic", "selected": False}, True),
+        ({"selected": True}, {"teams"}),
+        ({"selected": False}, {"users"}),
+        ({}, {"teams", "users"}),
+        ({"selected": None}, {"teams", "users"}),
+        ({"selected-by-default": False}, {"users"}),
+        ({"selected-by-default": False, "selected": True}, {"teams"}),
+        ({"inclusion": "unsupported"}, {"users"}),
+        ({"inclusion": "unsupported", "selected": True}, set()),
+        ({"inclusion": "automatic", "selected": False}, {"teams", "users"}),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else None,
 )
-def test_what_the_catalog_says_of_a_stream_decides(tap, words, is_read):
+def test_what_the_catalog_says_of_a_stream_decides(tap, words, streams):
+    """Of users the catalog says nothing: they come unless something else is selected."""
     catalog = tap.discover()
     for stream in set(TABLE) - {"teams", "users"}:
         say(catalog, stream, selected=False)
     say(catalog, "teams", **words)
-    assert tap.good_run(catalog=catalog).streams == {"users"} | ({"teams"} if is_read else set())
+    assert tap.good_run(catalog=catalog).streams == streams
+
+
+def test_one_selected_stream_is_all_that_is_read(tap, fake):
+    catalog = tap.discover()
+    say(catalog, "users", selected=True)
+    run = tap.good_run(catalog=catalog)
+    assert run.streams == {"users"}
+    assert_complete(run, fake, "users")
+
+
+@pytest.mark.parametrize("selected, streams", [("false", {"users"}), ("True", {"teams"})])
+def test_a_string_is_taken_as_it_is_meant_with_a_warning(tap, selected, streams):
+    catalog = tap.discover()
+    for stream in set(TABLE) - {"teams", "users"}:
+        say(catalog, stream, selected=False)
+    say(catalog, "teams", selected=selected)
+    run = tap.good_run(catalog=catalog)
+    assert run.streams == streams
+    assert f'WARNING {tap.folder / "catalog.json"}, teams: breadcrumb []: "selected" is' in run.log
+
+
+def test_what_has_no_effect_in_a_catalog_is_said(tap):
+    catalog = tap.select("teams")
+    (entry,) = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == "teams"]
+    entry["selected"] = False
+    say(catalog, "teams", "nmae", selected=False)
+    run = tap.good_run(catalog=catalog)
+    warnings = [line for line in run.log.splitlines() if line.startswith("WARNING")]
+    assert run.streams == {"teams"} and len(warnings) == 2
+    assert '"selected" beside the metadata' in warnings[0] and "nmae" in warnings[1]
+
+
+def test_a_stream_twice_is_an_error_that_names_it(tap, fake):
+    catalog = tap.select("users")
+    catalog["streams"].append(catalog["streams"][0])
+    run = tap.run(catalog=catalog)
+    assert run.code == 1 and not run.messages and not fake.requests
+    name = catalog["streams"][0]["tap_stream_id"]
+    assert f"more than one entry of {name}." in run.log
+
+
+@pytest.mark.parametrize("schema", [None, {}, {"type": "object", "properties": {}}], ids=str)
+def test_without_a_schema_all_fields_come(tap, whole, schema):
+    catalog = tap.select("teams")
+    for entry in catalog["streams"]:
+        entry["schema"] = schema
+    run, (_, other) = tap.good_run(catalog=catalog), whole
+    assert run.of_type("SCHEMA", "teams") == other.of_type("SCHEMA", "teams")
+    assert "name" in run.records("teams")[0]
 
 
 def test_a_catalog_from_before_there_was_metadata_is_understood(tap):
@@ -163,11 +214,12 @@ def test_a_catalog_from_before_there_was_metadata_is_understood(tap):
 def test_a_catalog_that_lost_its_keys_still_has_them_in_records(tap, fake):
     catalog = tap.select("team_members", "mailbox_folders")
     for entry in catalog["streams"]:
-        entry["schema"] = {"properties": {}}
+        entry["schema"] = {"properties": {"name": {"type": "string"}}}
         entry["metadata"] = entry["metadata"][:1]
     run = tap.good_run(catalog=catalog)
     assert_complete(run, fake, "team_members")
     assert {name for record in run.records("mailbox_folders") for name in record} == {
+        "name",
         "id",
         "mailbox_id",
         "updated_at",

@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 import singer
 
-from tap_helpscout.client import ApiError, Client
+from tap_helpscout.client import Client
 from tap_helpscout.reading.pages import (
     FIRST,
     Fetch,
@@ -20,6 +20,7 @@ from tap_helpscout.reading.pages import (
     prefetched_pages,
 )
 from tap_helpscout.streams import Row, RowKey, Stream
+from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import singer
 
-from tap_helpscout.client import TRIES, ApiError
+from tap_helpscout.client import TRIES
 from tap_helpscout.streams import Embed, Row
 from tap_helpscout.transform import to_snake_case
+from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 

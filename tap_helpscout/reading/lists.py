@@ -7,7 +7,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
-from tap_helpscout.client import TRIES, ApiError, Client
+from tap_helpscout.client import TRIES, Client
 from tap_helpscout.dates import EARLIEST
 from tap_helpscout.prefetch import Load
 from tap_helpscout.reading.completeness import read_until_complete
@@ -15,6 +15,7 @@ from tap_helpscout.reading.embeds import Comparison, EmbedVerifier, Treatment
 from tap_helpscout.reading.pages import FIRST, Page, PageParams, parse_page, prefetched_pages
 from tap_helpscout.reading.windows import Batch, Window
 from tap_helpscout.streams import Row, Stream
+from tap_helpscout.transport import ApiError
 
 # A merged conversation answers 404 for its threads, as a deleted one does:
 # https://developer.helpscout.com/mailbox-api/endpoints/conversations/threads/list

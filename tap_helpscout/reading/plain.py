@@ -11,11 +11,11 @@ from datetime import datetime
 
 import singer
 
-from tap_helpscout.client import ApiError
 from tap_helpscout.dates import datetime_or_none
 from tap_helpscout.reading.completeness import Verdict
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.streams import Row, RowKey, Stream
+from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import singer
 
-from tap_helpscout.client import TRIES, ApiError, Client
+from tap_helpscout.client import TRIES, Client
 from tap_helpscout.reading.completeness import all_pages
 from tap_helpscout.reading.embeds import EmbedVerifier
 from tap_helpscout.reading.pages import FIRST, Page, PageParams, fetch_if_there, parse_page
@@ -33,6 +33,7 @@ from tap_helpscout.reading.probes import (
 )
 from tap_helpscout.reading.windows import Batch, Window, WindowPlanner, read_windows
 from tap_helpscout.streams import Stream
+from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 
