@@ -148,9 +148,8 @@ class Demo:
         say(f"\n$ head -n 1 {name}/conversations-*.jsonl")
         conversation = rows(folder, "conversations")["conversations"][0]
         say(f"  {excerpt('conversations', conversation)}")
-        say(
-            f"$ grep '\"conversation_id\": {conversation['id']}' {name}/conversation_threads-*.jsonl"
-        )
+        wanted = f'"conversation_id": {conversation["id"]}'
+        say(f"$ grep '{wanted}' {name}/conversation_threads-*.jsonl")
         threads = rows(folder, "conversation_threads")["conversation_threads"]
         for thread in threads:
             if thread["conversation_id"] == conversation["id"]:
