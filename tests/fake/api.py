@@ -44,7 +44,7 @@ CHATS = ("chat", "beaconchat")
 ROUTES = tuple(
     (re.compile(pattern), handler, allowed)
     for pattern, handler, allowed in (
-        (r"/v2/conversations", "_list_conversations", ("status", "mailbox", "embed", *SEARCH)),
+        (r"/v2/conversations", "_list_conversations", ("status", "mailbox", "number", "embed", *SEARCH)),
         (r"/v2/conversations/(\d+)", "_get_conversation", ("embed",)),
         (r"/v2/conversations/(\d+)/threads", "_list_threads", ("page",)),
         (r"/v2/customers", "_list_customers", SEARCH),
@@ -124,14 +124,16 @@ class Api(Account):
     def _conversation_filter(self, query: Query) -> Callable[[Row], bool] | None:
         """Whether a row fits the status and the mailbox, or None where each one does."""
         status = query.choice("status", STATUSES, "active")
-        mailboxes = query.ids("mailbox")
+        mailboxes, numbers = query.ids("mailbox"), query.ids("number")
         statuses = MEANINGS.get(status, (status,))
         if status == "all" and not self.habits.of_list("conversations").status_all_has_spam:
             statuses = tuple(one for one in STATUSES if one != "spam")
-        if statuses == STATUSES and not mailboxes:
+        if statuses == STATUSES and not mailboxes and not numbers:
             return None
         return lambda row: (
-            row["status"] in statuses and (not mailboxes or row["mailboxId"] in mailboxes)
+            row["status"] in statuses
+            and (not mailboxes or row["mailboxId"] in mailboxes)
+            and (not numbers or row["number"] in numbers)
         )
 
     def _embedded_threads(self, key: int, row: Row, version: Version) -> list[Row]:
