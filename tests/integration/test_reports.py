@@ -55,7 +55,8 @@ class Desk:
         ]
 
     def ago(self, days: int, minutes: int = 0) -> datetime:
-        return self.fake.world.now - timedelta(days=days, minutes=-minutes)
+        now: datetime = self.fake.world.now
+        return now - timedelta(days=days) + timedelta(minutes=minutes)
 
     def begin(self, days: int, **fields: Any) -> int:
         """A conversation that its customer begins."""
@@ -99,6 +100,7 @@ def reopen(desk: Desk) -> None:
     closed_by_reply = desk.begin(28, status="closed", closedAt=stamp(desk.ago(10)))
     desk.reply(closed_by_reply, 24, status="closed")
     desk.write(closed_by_reply, 17)
+    desk.reply(closed_by_reply, 9)
 
     closed_by_note = desk.begin(27, status="pending", closedAt=...)
     desk.write(closed_by_note, 25, type="note", status="closed")
@@ -110,6 +112,7 @@ def reopen(desk: Desk) -> None:
     desk.reply(undated, 25)
     desk.mark(undated, 24, "closed")
     desk.write(undated, 24, type="note")
+    desk.write(undated, 22, status="closed")
     unknown = desk.begin(33, status="closed", closedAt=...)
     fake.touch(unknown, userUpdatedAt=stamp(desk.ago(31)))
 
@@ -126,7 +129,9 @@ def answer(desk: Desk) -> None:
     desk.reply(key, 14, 7, source={"type": "workflows", "via": "user"})
     desk.write(key, 14, 8, type="forwardchild")
     desk.reply(key, 14, 9, action={"type": "manual-workflow", "associatedEntities": {}})
-    desk.reply(key, 14, 10, action=..., source=...)
+
+    bare = desk.begin(14, status="active")
+    desk.reply(bare, 13, action=..., source=...)
 
     begun_by_user = desk.begin(15, status="active", createdBy=desk.users[2])
     desk.fake.touch(begun_by_user, createdAt=stamp(desk.ago(16)))
@@ -164,6 +169,12 @@ def merge(desk: Desk, older: int, newer: int) -> None:
     desk.write(newer, 17, type="lineitem", action={"type": "merged", "text": "Merged"})
 
 
+def update(desk: Desk) -> None:
+    """The last change of all is no thread, and falls on another day west of Greenwich."""
+    night = desk.fake.world.now.replace(hour=2, minute=0, second=0)
+    desk.fake.touch(desk.fake.conversation_ids[24], userUpdatedAt=stamp(night))
+
+
 def hide_and_rate(desk: Desk) -> None:
     """Conversations that are not counted, and a customer who rates again."""
     fake = desk.fake
@@ -175,7 +186,8 @@ def hide_and_rate(desk: Desk) -> None:
     first = next(row for row in fake.ratings if row["ratingId"] == 1)
     later = stamp(desk.ago(0, -60))
     fake.ratings.append({**first, "ratingId": 3, "ratingCreatedAt": later, "ratingUserName": "New"})
-    fake.ratings.append({**first, "ratingId": 0, "ratingCustomerId": 1})
+    unknown = {"ratingId": 0, "ratingUserId": 599, "ratingCreatedAt": stamp(desk.ago(100))}
+    fake.ratings.append({**first, **unknown, "ratingCustomerId": 1})
 
 
 # -- The same figures, computed from the account --------------------------------------------------
@@ -187,7 +199,11 @@ def parsed(text: str) -> datetime:
 
 def shown(when: datetime | None) -> str | None:
     """A datetime as PostgreSQL writes it in JSON."""
-    return when and when.isoformat()[:19]
+    return when.isoformat()[:19] if when else None
+
+
+def seconds(begin: datetime | None, end: datetime | None) -> int | None:
+    return int((end - begin).total_seconds()) if begin and end else None
 
 
 @dataclass
@@ -312,7 +328,7 @@ class Account:
                 "created_at": shown(conversation.created),
                 "first_customer_at": shown(asked),
                 "first_reply_at": first and shown(first.at),
-                "seconds": first and int((first.at - asked).total_seconds()),
+                "seconds": seconds(asked, first and first.at),
                 "replied_by_id": first and first.author["id"],
                 "replied_by": first and first.author_name,
             }
@@ -327,16 +343,14 @@ class Account:
                 if thread.status == "closed" and not thread.is_customers
             ]
             closed = conversation.closed or max(marked, default=None)
-            created = conversation.created
+            replies = conversation.replies
             yield {
                 "conversation_id": conversation.id,
                 **self._inbox(conversation.mailbox),
-                "created_at": shown(created),
+                "created_at": shown(conversation.created),
                 "last_closed_at": shown(closed),
-                "seconds": int((closed - created).total_seconds()) if closed and created else None,
-                "replies": sum(closed and reply.at <= closed for reply in conversation.replies)
-                if closed
-                else 0,
+                "seconds": seconds(conversation.created, closed),
+                "replies": len([reply for reply in replies if closed and reply.at <= closed]),
             }
 
     def _days(self) -> Iterator[tuple[date, int]]:
@@ -354,7 +368,9 @@ class Account:
                 yield self._day(begin) + timedelta(days=offset), mailbox
 
     def daily_volume(self) -> Iterator[Row]:
-        new, replied, closed = Counter(), Counter(), Counter()
+        new: Counter[tuple[date, int]] = Counter()
+        replied: Counter[tuple[date, int]] = Counter()
+        closed: Counter[tuple[date, int]] = Counter()
         for conversation in self.conversations:
             for counter, times in (
                 (new, [conversation.created] if conversation.created else []),
@@ -510,6 +526,7 @@ def _loaded(account, postgres, target):
 
     reopen(desk)
     answer(desk)
+    update(desk)
     hide_and_rate(desk)
     older, newer = begin_two(desk)
     second = Pipe(account, target, state=first.state).ended_well()
@@ -596,6 +613,6 @@ def test_what_cannot_be_installed_leaves_everything_as_it_was(loaded, schema, wh
 def test_the_views_can_be_removed_as_the_file_says(loaded):
     loaded.abroad()
     loaded.psql("-v", "schema=abroad", "-f", REPORTS)
-    comment = re.search(r"^--     (DROP VIEW .+?;)$", SQL, re.DOTALL | re.MULTILINE)[1]
-    loaded.psql("-c", "SET search_path TO abroad", "-c", comment.replace("\n--", "\n"))
+    (remove,) = re.findall(r"^--     (DROP VIEW .+?;)$", SQL, re.DOTALL | re.MULTILINE)
+    loaded.psql("-c", "SET search_path TO abroad", "-c", remove.replace("\n--", "\n"))
     assert loaded.rows(VIEWS.format("abroad")) == []
