@@ -186,7 +186,7 @@ def test_a_list_that_never_brings_what_it_counts_is_not_read_for_ever(tmp_path, 
         if is_moving:
             fake.before(move, path="/v2/users$", times=None)
         done = tap.good_run(catalog=tap.select("users"))
-        assert "WARNING users: the API counts 1 more rows than it lists" in done.log
+        assert "WARNING users: Help Scout counts 1 more rows than it lists" in done.log
         assert {user["id"] for user in fake.tables["users"]} <= set(done.ids("users"))
         assert sum(request.path == "/v2/users" for request in fake.requests) <= most
 
@@ -249,7 +249,7 @@ def test_the_same_among_rows_of_the_last_minutes(small, target):
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("hours", [-26, -3, 3, 26])
+@pytest.mark.parametrize("hours", [-26, -3, 3, 20])
 def test_a_server_clock_hours_from_ours(tmp_path, target, hours):
     now = datetime.now(timezone.utc) + timedelta(hours=hours)
     with FakeHelpScout(

@@ -44,7 +44,11 @@ CHATS = ("chat", "beaconchat")
 ROUTES = tuple(
     (re.compile(pattern), handler, allowed)
     for pattern, handler, allowed in (
-        (r"/v2/conversations", "_list_conversations", ("status", "mailbox", "number", "embed", *SEARCH)),
+        (
+            r"/v2/conversations",
+            "_list_conversations",
+            ("status", "mailbox", "number", "embed", *SEARCH),
+        ),
         (r"/v2/conversations/(\d+)", "_get_conversation", ("embed",)),
         (r"/v2/conversations/(\d+)/threads", "_list_threads", ("page",)),
         (r"/v2/customers", "_list_customers", SEARCH),
