@@ -259,12 +259,12 @@ class Account:
         visible = self.habits.visible_mailboxes
         return visible is None or mailbox_id in visible
 
-    def _sees_conversation(self, key: int) -> bool:
+    def _sees_conversation(self, key: int | None) -> bool:
         if self.habits.visible_mailboxes is None:
             return True
         return self._sees(self._mailbox_of_conversation(key))
 
-    def _mailbox_of_conversation(self, key: int) -> int | None:
+    def _mailbox_of_conversation(self, key: int | None) -> int | None:
         """The mailbox of a conversation, also of one that was deleted, without making its row."""
         version = self._conversations.current.get(key)
         if version and version.row:
@@ -277,11 +277,11 @@ class Account:
         found: dict[int, set[int | None]] = {}
         for key, version in self._conversations.current.items():
             if version.row:
-                customer = version.row.get("primaryCustomer", {}).get("id")
+                customer = (version.row.get("primaryCustomer") or {}).get("id")
             else:
                 customer = self.world.customer_id(self.world.plans[key])
             found.setdefault(customer, set()).add(self._mailbox_of_conversation(key))
-        mailboxes = [mailbox["id"] for mailbox in self.tables["mailboxes"]]
+        mailboxes = [mailbox.get("id") for mailbox in self.tables["mailboxes"]]
         for key in self.customer_ids:
             if key not in found and mailboxes:
                 found[key] = {mailboxes[key // 2 % len(mailboxes)]}
@@ -289,7 +289,7 @@ class Account:
 
     def _visible_rows(self, table: str) -> list[Row]:
         mailbox = {"mailboxes": "id", "workflows": "mailboxId"}.get(table)
-        return [row for row in self.tables[table] if not mailbox or self._sees(row[mailbox])]
+        return [row for row in self.tables[table] if not mailbox or self._sees(row.get(mailbox))]
 
     def _visible_children(self, name: str) -> list[tuple[int, Row]]:
         """Pairs (mailbox id, row)."""
@@ -301,7 +301,7 @@ class Account:
         ]
 
     def _visible_ratings(self) -> list[Row]:
-        return [row for row in self.ratings if self._sees_conversation(row["id"])]
+        return [row for row in self.ratings if self._sees_conversation(row.get("id"))]
 
     # -- the truth --------------------------------------------------------------------------------
 

@@ -162,7 +162,7 @@ class Api(Account):
         if statuses == STATUSES and not mailboxes and self.habits.visible_mailboxes is None:
             return None
         return lambda row: (
-            row["status"] in statuses
+            row.get("status") in statuses
             and self._sees(row.get("mailboxId"))
             and (not mailboxes or row.get("mailboxId") in mailboxes)
         )
@@ -196,7 +196,7 @@ class Api(Account):
             return None
         mailboxes = {mailbox for mailbox in asked if self._sees(mailbox)}
         known = self._mailboxes_of_customers()
-        return lambda row: not mailboxes.isdisjoint(known.get(row["id"], ()))
+        return lambda row: not mailboxes.isdisjoint(known.get(row.get("id"), ()))
 
     def _search(
         self,
@@ -302,7 +302,7 @@ class Api(Account):
     def _list_workflows(self, query: Query) -> Response:
         mailboxes = query.ids("mailboxId")
         rows = self._visible_rows("workflows")
-        found = [row for row in rows if not mailboxes or row["mailboxId"] in mailboxes]
+        found = [row for row in rows if not mailboxes or row.get("mailboxId") in mailboxes]
         return self._hal(query, "workflows", found)
 
     def _list_organizations(self, query: Query) -> Response:
@@ -379,7 +379,7 @@ class Api(Account):
             for row in self._visible_ratings()
             if stamp(start) <= row["ratingCreatedAt"] <= stamp(end)
             and level in (None, row["ratingId"])
-            and (not mailboxes or self._mailbox_of_conversation(row["id"]) in mailboxes)
+            and (not mailboxes or self._mailbox_of_conversation(row.get("id")) in mailboxes)
         ]
         page, rows = self._page(query, "ratings", found)
         return Response(
