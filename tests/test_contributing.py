@@ -106,7 +106,9 @@ def test_a_list(fake, run):
 
 def test_a_bare_array_under_a_parent(fake, run):
     assert [(row["mailbox_id"], row["id"]) for row in run.records("saved_replies")] == [
-        (mailbox["id"], reply) for mailbox in fake.tables["mailboxes"] for reply in (61, 62)
+        (mailbox, reply["id"])
+        for mailbox, replies in fake.children["saved_replies"].items()
+        for reply in replies
     ]
     assert "chat_preview" in run.records("saved_replies")[1]
 

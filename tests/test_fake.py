@@ -285,11 +285,178 @@ def test_the_date_is_the_fakes_own():
         assert timedelta(hours=1) < datetime.now(timezone.utc) - date < timedelta(hours=3)
 
 
-def test_future_streams_have_something_to_read(fake):
-    assert isinstance(get(fake, "/v2/mailboxes/7001/saved-replies").json(), list)
-    assert get(fake, "/v2/mailboxes/7001/routing").json()["state"] == "enabled"
-    assert get(fake, "/v3/system-users").json()["_embedded"]["system_users"]
+def test_team_members(fake):
     assert get(fake, "/v2/teams/801/members").json()["_embedded"]["users"][2]["id"] == 503
+
+
+# -- streams that are not selected by default -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "stream, path, key",
+    [
+        ("tags", "/v2/tags", "tags"),
+        ("organization_properties", "/v2/organizations/properties", "organization-properties"),
+        ("customer_properties", "/v2/customer-properties", "customer-properties"),
+        ("user_statuses", "/v2/users/status", "userStatuses"),
+        ("system_users", "/v3/system-users", "system_users"),
+        ("webhooks", "/v2/webhooks", "webhooks"),
+    ],
+)
+def test_plain_lists(fake, stream, path, key):
+    truth = fake.truth_more()[stream]
+    fake.set(page_size=2)
+    assert truth and rows(fake, path, key) == truth
+
+
+def test_organizations(fake):
+    path = "/v2/organizations"
+    assert page_of(fake, path)["size"] == 50
+    fake.set(page_size=5)
+    truth = {row["id"]: row for row in fake.truth_more()["organizations"]}
+    listed = rows(fake, path, "organizations", sort="name,asc")
+    assert [row["name"] for row in listed] == sorted(row["name"] for row in truth.values())
+    more = {"customerCount", "conversationCount", "properties"}
+    for row in listed:
+        whole = truth[row["id"]]
+        assert set(whole) - set(row) == more and row.items() <= whole.items()
+        assert get(fake, f"{path}/{row['id']}").json() == row
+        both = {"includeCounts": "true", "includeProperties": "true"}
+        assert get(fake, f"{path}/{row['id']}", **both).json() == whole
+        counted = get(fake, f"{path}/{row['id']}", includeCounts="true").json()
+        assert set(counted) - set(row) == more - {"properties"}
+    assert get(fake, path, sort="name,up").status_code == 400
+    assert get(fake, f"{path}/1").status_code == 404
+    assert any(row["properties"] for row in truth.values())
+
+
+def test_the_default_order_of_organizations_moves(fake):
+    def order():
+        return [row["id"] for row in rows(fake, "/v2/organizations", "organizations")]
+
+    before = order()
+    fake.touch_row("organizations", before[7])
+    assert order() == [before[7], *before[:7], *before[8:]]
+    by_name = rows(fake, "/v2/organizations", "organizations", sort="name,asc")
+    assert "lastInteractionAt" not in by_name[0]
+
+
+def test_saved_replies(fake):
+    truth, keys = fake.truth_more()["saved_replies"], []
+    for mailbox in (7001, 7002, 7003):
+        path = f"/v2/mailboxes/{mailbox}/saved-replies"
+        listed = get(fake, path, includeChatReplies="true").json()
+        keys += [(mailbox, row["id"]) for row in listed]
+        for row in listed:
+            assert (mailbox, get(fake, f"{path}/{row['id']}").json()) in truth
+    assert keys == [(mailbox, row["id"]) for mailbox, row in truth] and len(keys) == 3
+    (first,) = get(fake, "/v2/mailboxes/7001/saved-replies").json()
+    assert first == {"id": 61, "name": "Thanks", "preview": "Thank you for the picture."}
+    assert get(fake, "/v2/mailboxes/7002/saved-replies").json()[0]["chatPreview"]
+    assert get(fake, "/v2/mailboxes/7002/saved-replies/61").status_code == 404
+
+
+def test_routing(fake):
+    for mailbox, row in fake.truth_more()["mailbox_routing"]:
+        assert get(fake, f"/v2/mailboxes/{mailbox}/routing").json() == row
+    assert get(fake, "/v2/mailboxes/7009/routing").status_code == 404
+
+
+def test_the_company_report(fake):
+    def report(first, last):
+        params = {"start": f"2026-03-{first:02}T00:00:00Z", "end": f"2026-03-{last:02}T23:59:59Z"}
+        answer = get(fake, "/v2/reports/company", **params)
+        assert answer.headers["Content-Type"] == "application/json"
+        return answer.json()
+
+    days = [report(day, day) for day in range(2, 9)]  # Monday to Sunday
+    whole = report(2, 8)
+    assert whole == report(2, 8) and whole["current"]["totalDays"] == 7
+    for name in ("customersHelped", "closed", "totalReplies"):
+        assert whole["current"][name] == sum(day["current"][name] for day in days) > 0
+    assert days[0]["users"] and not days[6]["users"]
+    assert sum(user["replies"] for user in whole["users"]) == whole["current"]["totalReplies"]
+    assert {user["user"] for user in whole["users"]} <= {
+        user["id"] for user in WORLD.tables["users"]
+    }
+    by_midnight = {"start": "2026-03-02T00:00:00Z", "end": "2026-03-03T00:00:00Z"}
+    current = get(fake, "/v2/reports/company", **by_midnight).json()["current"]
+    assert current["totalDays"] == 1
+    fake.set(plan="standard")
+    assert get(fake, "/v2/reports/company", **by_midnight).status_code == 403
+
+
+# -- mailboxes ------------------------------------------------------------------------------------
+
+
+def test_what_is_asked_of_one_mailbox(fake):
+    for mailbox in (7001, 7002, 7003):
+        keys = set(ids(fake, mailbox=mailbox))
+        assert keys == {
+            row["id"] for row in fake.truth()["conversations"] if row["mailboxId"] == mailbox
+        }
+        flows = rows(fake, "/v2/workflows", "workflows", mailboxId=mailbox)
+        assert flows == [row for row in fake.tables["workflows"] if row["mailboxId"] == mailbox]
+        ratings = get(fake, REPORT, **WHOLE_REPORT, mailboxes=mailbox).json()
+        assert ratings["count"] == sum(row["id"] in keys for row in WORLD.ratings) > 0
+    assert set(ids(fake, mailbox="7001,7003")) == set(ids(fake)) - set(ids(fake, mailbox=7002))
+    assert len(rows(fake, "/v2/workflows", "workflows", mailbox=7001)) == 4
+    assert fake.unknown_parameters == {"mailbox"}
+
+
+def test_customers_of_one_mailbox(fake):
+    quiet = fake.customer_ids[0]
+    for row in fake.truth()["conversations"]:
+        if row["primaryCustomer"]["id"] == quiet:
+            fake.delete(row["id"])
+    truth = fake.truth()["conversations"]
+    shown = {mailbox: found(fake, "customers", mailbox=mailbox) for mailbox in (7001, 7002, 7003)}
+    for mailbox, keys in shown.items():
+        assert keys >= {
+            row["primaryCustomer"]["id"] for row in truth if row["mailboxId"] == mailbox
+        }
+        assert 0 < len(keys) < 120
+    assert sum(quiet in keys for keys in shown.values()) == 1
+    assert set.union(*shown.values()) == set(fake.customer_ids)
+    assert found(fake, "customers", mailbox=7009) == set()
+    fake.set(customers_mailbox_ignored=True)
+    assert len(found(fake, "customers", mailbox=7009)) == 120
+    assert not fake.unknown_parameters
+
+
+def test_mailboxes_that_the_user_does_not_see(fake):
+    whole, more = fake.truth(), fake.truth_more()
+    fake.set(visible_mailboxes={7001, 7003})
+    truth = fake.truth()
+    assert {name: len(rows) for name, rows in truth.items()} == fake.truth_counts()
+    fewer = {name for name in whole if truth[name] != whole[name]}
+    assert fewer == {
+        "conversations",
+        "conversation_threads",
+        "happiness_ratings_report",
+        "mailboxes",
+        "mailbox_fields",
+        "mailbox_folders",
+        "workflows",
+    } - {"mailbox_fields"}  # the second has none
+    assert set(ids(fake)) == {row["id"] for row in truth["conversations"]}
+    assert ids(fake, mailbox=7002) == [] and found(fake, "customers", mailbox=7002) == set()
+    for name in ("mailboxes", "workflows"):
+        assert rows(fake, f"/v2/{name}", name) == truth[name]
+    count = get(fake, REPORT, **WHOLE_REPORT).json()["count"]
+    assert count == len(truth["happiness_ratings_report"])
+    hidden = next(row["id"] for row in whole["conversations"] if row["mailboxId"] == 7002)
+    for path in (
+        f"conversations/{hidden}",
+        f"conversations/{hidden}/threads",
+        *(f"mailboxes/7002/{name}" for name in ("fields", "folders", "routing", "saved-replies")),
+    ):
+        assert get(fake, f"/v2/{path}").status_code == 404
+    assert len(fake.truth_more()["mailbox_routing"]) == len(more["mailbox_routing"]) - 1
+    new = fake.add_conversation(mailboxId=7002)
+    assert new not in ids(fake) and new in fake.conversation_ids
+    fake.touch(new, mailboxId=7003)
+    assert new in ids(fake)
 
 
 # -- habits ---------------------------------------------------------------------------------------
@@ -311,6 +478,7 @@ def between(fake, name, first=NOBODY_EARLIER, last=NOBODY_LATER):
 
 
 def found(fake, name, **params):
+    """The ids of the rows of all pages."""
     params = {**params, "status": "all"} if name == "conversations" else params
     return {row["id"] for row in rows(fake, f"/v2/{name}", name, **params)}
 

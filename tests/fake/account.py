@@ -12,7 +12,14 @@ from tests.fake.habits import Habits
 
 Row = dict[str, Any]
 
-CHANGE_DATES = {"workflows": "modifiedAt", "mailbox_fields": None}  # else updatedAt
+CHANGE_DATES = {  # of a stream, if not updatedAt
+    "workflows": "modifiedAt",
+    "organizations": "lastInteractionAt",
+    "mailbox_fields": None,
+    "saved_replies": None,
+    "webhooks": None,
+}
+HIDDEN = ("lastInteractionAt",)  # columns of a table that no response shows
 MINUTE = timedelta(seconds=60)
 NOT_IN_LINE_ITEMS = ("body", "to", "cc", "bcc", "_embedded")
 
@@ -141,7 +148,7 @@ class Account:
             self._put(self._customers, customer_id, Version(at, row))
 
     def touch_row(self, stream: str, row_id: int, **changes: Any) -> None:
-        """Modify a row of a table or of a mailbox's fields or folders, now; `...` removes a key."""
+        """Modify a row of a table, or one that belongs to a mailbox, now; `...` removes a key."""
         date = CHANGE_DATES.get(stream, "updatedAt")
         with self._lock:
             for rows in self.children.get(stream, {0: self.tables.get(stream, [])}).values():
@@ -246,15 +253,66 @@ class Account:
     def _customer_row(self, key: int, version: Version) -> Row:
         return version.row or self.world.customer(key)
 
+    # -- what the app's user sees -----------------------------------------------------------------
+
+    def _sees(self, mailbox_id: int | None) -> bool:
+        visible = self.habits.visible_mailboxes
+        return visible is None or mailbox_id in visible
+
+    def _sees_conversation(self, key: int | None) -> bool:
+        if self.habits.visible_mailboxes is None:
+            return True
+        return self._sees(self._mailbox_of_conversation(key))
+
+    def _mailbox_of_conversation(self, key: int | None) -> int | None:
+        """The mailbox of a conversation, also of one that was deleted, without making its row."""
+        version = self._conversations.current.get(key)
+        if version and version.row:
+            return version.row.get("mailboxId")
+        plan = self.world.plans.get(key)
+        return self.world.mailbox_id(plan) if plan else None
+
+    def _mailboxes_of_customers(self) -> dict[int, set[int | None]]:
+        """Those of their conversations, or one that the id chooses."""
+        found: dict[int, set[int | None]] = {}
+        for key, version in self._conversations.current.items():
+            if version.row:
+                customer = (version.row.get("primaryCustomer") or {}).get("id")
+            else:
+                customer = self.world.customer_id(self.world.plans[key])
+            found.setdefault(customer, set()).add(self._mailbox_of_conversation(key))
+        mailboxes = [mailbox.get("id") for mailbox in self.tables["mailboxes"]]
+        for key in self.customer_ids:
+            if key not in found and mailboxes:
+                found[key] = {mailboxes[key // 2 % len(mailboxes)]}
+        return found
+
+    def _visible_rows(self, table: str) -> list[Row]:
+        mailbox = {"mailboxes": "id", "workflows": "mailboxId"}.get(table)
+        return [row for row in self.tables[table] if not mailbox or self._sees(row.get(mailbox))]
+
+    def _visible_children(self, name: str) -> list[tuple[int, Row]]:
+        """Pairs (mailbox id, row)."""
+        return [
+            (mailbox, row)
+            for mailbox, rows in self.children[name].items()
+            if self._sees(mailbox)
+            for row in rows
+        ]
+
+    def _visible_ratings(self) -> list[Row]:
+        return [row for row in self.ratings if self._sees_conversation(row.get("id"))]
+
     # -- the truth --------------------------------------------------------------------------------
 
     def truth(self) -> dict[str, list[Any]]:
         """Stream → the API's rows that a complete sync brings; children as (parent id, row)."""
         with self._lock:
+            visible = [key for key in self.conversation_ids if self._sees_conversation(key)]
             return {
-                "conversations": [self.conversation(key) for key in self.conversation_ids],
+                "conversations": [self.conversation(key) for key in visible],
                 "conversation_threads": [
-                    (key, row) for key in self.conversation_ids for row in self.threads(key)
+                    (key, row) for key in visible for row in self.threads(key)
                 ],
                 "customers": [self.customer(key) for key in self.customer_ids],
                 **self._small_truth(),
@@ -263,11 +321,37 @@ class Account:
     def truth_counts(self) -> dict[str, int]:
         """How many rows `truth` has of each stream, without making them."""
         with self._lock:
+            visible = [key for key in self.conversation_ids if self._sees_conversation(key)]
             return {
-                "conversations": len(self.conversation_ids),
-                "conversation_threads": sum(map(self._thread_count, self.conversation_ids)),
+                "conversations": len(visible),
+                "conversation_threads": sum(map(self._thread_count, visible)),
                 "customers": len(self.customer_ids),
                 **{name: len(rows) for name, rows in self._small_truth().items()},
+            }
+
+    def truth_more(self) -> dict[str, list[Any]]:
+        """As `truth`, of the streams that are not selected by default; company_report left out.
+
+        Organizations and saved replies are as the requests by id show them.
+        """
+        tables = (
+            "tags",
+            "organization_properties",
+            "customer_properties",
+            "user_statuses",
+            "system_users",
+            "webhooks",
+        )
+        with self._lock:
+            return {
+                **{name: list(self.tables[name]) for name in tables},
+                "organizations": [
+                    changed(row, dict.fromkeys(HIDDEN, ...)) for row in self.tables["organizations"]
+                ],
+                **{
+                    name: self._visible_children(name)
+                    for name in ("saved_replies", "mailbox_routing")
+                },
             }
 
     def _thread_count(self, key: int) -> int:
@@ -279,12 +363,11 @@ class Account:
         users = {user["id"]: user for user in self.tables["users"]}
         tables = ("mailboxes", "users", "workflows", "teams")
         return {
-            **{name: list(self.tables[name]) for name in tables},
+            **{name: self._visible_rows(name) for name in tables},
             **{
-                name: [(parent, row) for parent, rows in family.items() for row in rows]
-                for name, family in self.children.items()
+                name: self._visible_children(name) for name in ("mailbox_fields", "mailbox_folders")
             },
-            "happiness_ratings_report": list(self.ratings),
+            "happiness_ratings_report": self._visible_ratings(),
             "team_members": [
                 (team, users[user]) for team, members in self.members.items() for user in members
             ],

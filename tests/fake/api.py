@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.fake.account import Account, Listing, Row, Version
+from tests.fake.account import HIDDEN, Account, Listing, Row, Version, changed
 from tests.fake.data import stamp
 from tests.fake.habits import Habits
 from tests.fake.responses import (
@@ -31,6 +31,13 @@ def with_cut_body(thread: Row, length: int) -> Row:
     return {**thread, "body": thread["body"][:length]} if "body" in thread else thread
 
 
+def listed_reply(reply: Row) -> Row:
+    """A saved reply as the list shows it: the beginnings of its texts."""
+    preview = re.sub(r"<[^>]*>", " ", reply["text"]).strip()[:150]
+    row = {"id": reply["id"], "name": reply["name"], "preview": preview}
+    return {**row, "chatPreview": reply["chatText"][:150]} if reply.get("chatText") else row
+
+
 Found = list[tuple[datetime, int]]  # (modified, key) of each row
 
 EVER = datetime(1, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, tzinfo=timezone.utc)
@@ -41,7 +48,20 @@ SEARCH = ("modifiedSince", "query", "sortField", "sortOrder", "page")
 DEFAULT_SORT = {"conversations": "createdAt", "customers": "modifiedAt"}
 SORT_IF_IGNORED = {"conversations": "createdAt", "customers": "id"}
 CHATS = ("chat", "beaconchat")
-ROUTES = tuple(
+ORGANIZATION_SORTS = ("name", "customerCount", "conversationCount", "lastInteractionAt")
+NOT_LISTED = ("customerCount", "conversationCount", "properties", "lastInteractionAt")
+TABLES = {  # the path of a plain list → the account's table, and the key in `_embedded`
+    "/v2/mailboxes": ("mailboxes", "mailboxes"),
+    "/v2/users": ("users", "users"),
+    "/v2/teams": ("teams", "teams"),
+    "/v2/tags": ("tags", "tags"),
+    "/v2/organizations/properties": ("organization_properties", "organization-properties"),
+    "/v2/customer-properties": ("customer_properties", "customer-properties"),
+    "/v2/users/status": ("user_statuses", "userStatuses"),
+    "/v3/system-users": ("system_users", "system_users"),
+    "/v2/webhooks": ("webhooks", "webhooks"),
+}
+ROUTES = tuple(  # (path, its method, the parameters that it knows)
     (re.compile(pattern), handler, allowed)
     for pattern, handler, allowed in (
         (
@@ -51,20 +71,28 @@ ROUTES = tuple(
         ),
         (r"/v2/conversations/(\d+)", "_get_conversation", ("embed",)),
         (r"/v2/conversations/(\d+)/threads", "_list_threads", ("page",)),
-        (r"/v2/customers", "_list_customers", SEARCH),
+        (r"/v2/customers", "_list_customers", ("mailbox", *SEARCH)),
         (r"/v2/mailboxes/(\d+)/fields", "_list_fields", ("page",)),
         (r"/v2/mailboxes/(\d+)/folders", "_list_folders", ()),
         (r"/v2/mailboxes/(\d+)/saved-replies", "_list_saved_replies", ("includeChatReplies",)),
+        (r"/v2/mailboxes/(\d+)/saved-replies/(\d+)", "_get_saved_reply", ()),
         (r"/v2/mailboxes/(\d+)/routing", "_get_routing", ()),
         (r"/v2/users/me", "_get_me", ()),
         (r"/v2/teams/(\d+)/members", "_list_members", ("page",)),
-        (r"/v2/(mailboxes|users|workflows|teams|tags)", "_list_table", ("page",)),
-        (r"/v3/system-(users)", "_list_system_users", ("page",)),
+        (r"/v2/workflows", "_list_workflows", ("mailboxId", "page")),
+        (r"/v2/organizations", "_list_organizations", ("sort", "page")),
+        (
+            r"/v2/organizations/(\d+)",
+            "_get_organization",
+            ("includeCounts", "includeProperties"),
+        ),
+        ("|".join(TABLES), "_list_table", ("page",)),
         (
             r"/v2/reports/happiness/ratings",
             "_report_ratings",
-            ("start", "end", "rating", "page", "sortField", "sortOrder"),
+            ("start", "end", "mailboxes", "rating", "page", "sortField", "sortOrder"),
         ),
+        (r"/v2/reports/company", "_report_company", ("start", "end")),
     )
 )
 # What an embedded list of threads shows of the whole one, by Habits.embed.
@@ -80,7 +108,10 @@ EMBEDDED: dict[str, Callable[[list[Row]], list[Row]]] = {
 
 
 class Api(Account):
-    """The account as the API shows it. A new path is a line in ROUTES and a method."""
+    """The account as the API shows it.
+
+    A new path is a line in TABLES, or one in ROUTES and a method.
+    """
 
     def __init__(self, *account: Any):
         super().__init__(*account)
@@ -132,12 +163,14 @@ class Api(Account):
         statuses = MEANINGS.get(status, (status,))
         if status == "all" and not self.habits.of_list("conversations").status_all_has_spam:
             statuses = tuple(one for one in STATUSES if one != "spam")
-        if statuses == STATUSES and not mailboxes and not numbers:
+        is_all_visible = self.habits.visible_mailboxes is None
+        if statuses == STATUSES and not mailboxes and not numbers and is_all_visible:
             return None
         return lambda row: (
-            row["status"] in statuses
-            and (not mailboxes or row["mailboxId"] in mailboxes)
-            and (not numbers or row["number"] in numbers)
+            row.get("status") in statuses
+            and self._sees(row.get("mailboxId"))
+            and (not mailboxes or row.get("mailboxId") in mailboxes)
+            and (not numbers or row.get("number") in numbers)
         )
 
     def _embedded_threads(self, key: int, row: Row, version: Version) -> list[Row]:
@@ -152,7 +185,7 @@ class Api(Account):
         return EMBEDDED[self.habits.embed](threads)
 
     def _list_customers(self, query: Query) -> Response:
-        search = query, "customers", self._customer_row
+        search = query, "customers", self._customer_row, self._customer_filter(query)
         shelf = self._customers
         found = self._search(shelf.seen, *search)
         return self._hal(
@@ -162,6 +195,14 @@ class Api(Account):
             lambda pair: self._customer_row(pair[1], shelf.seen.versions[pair[1]]),
             lambda: len(self._search(shelf.stale, *search)),
         )
+
+    def _customer_filter(self, query: Query) -> Callable[[Row], bool] | None:
+        asked = query.ids("mailbox")
+        if not asked or self.habits.customers_mailbox_ignored:
+            return None
+        mailboxes = {mailbox for mailbox in asked if self._sees(mailbox)}
+        known = self._mailboxes_of_customers()
+        return lambda row: not mailboxes.isdisjoint(known.get(row.get("id"), ()))
 
     def _search(
         self,
@@ -238,7 +279,7 @@ class Api(Account):
         if key in self._merged:
             target = f"{self.url}/v2/conversations/{self._merged[key]}"
             return Response(301, headers={"Location": target})
-        if key not in self._conversations.current:
+        if key not in self._conversations.current or not self._sees_conversation(key):
             raise not_found()
         row = self.conversation(key)
         if query.choice("embed", ("threads",), ""):
@@ -246,7 +287,8 @@ class Api(Account):
         return Response(200, row)
 
     def _list_threads(self, query: Query, key: int) -> Response:
-        if self.habits.threads_404 or key not in self._conversations.current:
+        is_there = key in self._conversations.current and self._sees_conversation(key)
+        if self.habits.threads_404 or not is_there:
             raise not_found()
 
         def stale_total() -> int:
@@ -259,11 +301,37 @@ class Api(Account):
 
     # -- what an account has little of ------------------------------------------------------------
 
-    def _list_table(self, query: Query, name: str) -> Response:
-        return self._hal(query, name, self.tables[name])
+    def _list_table(self, query: Query) -> Response:
+        table, name = TABLES[query.path]
+        return self._hal(query, name, self._visible_rows(table))
 
-    def _list_system_users(self, query: Query, _: str) -> Response:
-        return self._hal(query, "system_users", self.tables["system_users"])
+    def _list_workflows(self, query: Query) -> Response:
+        mailboxes = query.ids("mailboxId")
+        rows = self._visible_rows("workflows")
+        found = [row for row in rows if not mailboxes or row.get("mailboxId") in mailboxes]
+        return self._hal(query, "workflows", found)
+
+    def _list_organizations(self, query: Query) -> Response:
+        field, _, order = query.params.get("sort", "lastInteractionAt,desc").partition(",")
+        if field not in ORGANIZATION_SORTS or order not in ("", "asc", "desc"):
+            raise bad_request("sort", "unsupported value", query.params["sort"])
+        found = sorted(
+            self.tables["organizations"],
+            key=lambda row: (row.get(field) is not None, row.get(field), row["id"]),
+            reverse=order == "desc",
+        )
+        return self._hal(
+            query, "organizations", found, lambda row: changed(row, dict.fromkeys(NOT_LISTED, ...))
+        )
+
+    def _get_organization(self, query: Query, key: int) -> Response:
+        row = self._by_id(self.tables["organizations"], key)
+        hidden = set(HIDDEN)
+        if query.params.get("includeCounts") != "true":
+            hidden |= {"customerCount", "conversationCount"}
+        if query.params.get("includeProperties") != "true":
+            hidden.add("properties")
+        return Response(200, changed(row, dict.fromkeys(hidden, ...)))
 
     def _list_members(self, query: Query, team: int) -> Response:
         if team not in self.members:
@@ -280,58 +348,44 @@ class Api(Account):
         return Response(200, {**self._embedded("folders", rows), "_links": links})
 
     def _list_saved_replies(self, query: Query, mailbox: int) -> Response:
-        self._of_mailbox("mailbox_fields", mailbox)
-        replies = [
-            {"id": 61, "name": "Thanks", "preview": "Thank you for the picture."},
-            {
-                "id": 62,
-                "name": "Hello",
-                "preview": "",
-                "chatPreview": "Hello! What can I do for you?",
-            },
-        ]
-        with_chat = query.params.get("includeChatReplies") == "true"
-        return Response(200, replies if with_chat else replies[:1])
+        replies = self._of_mailbox("saved_replies", mailbox)
+        if query.params.get("includeChatReplies") != "true":
+            replies = [reply for reply in replies if reply["text"]]
+        return Response(200, [listed_reply(reply) for reply in replies])
+
+    def _get_saved_reply(self, _: Query, mailbox: int, key: int) -> Response:
+        return Response(200, self._by_id(self._of_mailbox("saved_replies", mailbox), key))
 
     def _get_routing(self, _: Query, mailbox: int) -> Response:
-        self._of_mailbox("mailbox_fields", mailbox)
-        return Response(
-            200,
-            {
-                "state": "enabled",
-                "assignmentLimit": 8,
-                "assignmentMethod": "balanced",
-                "userIds": [501, 502],
-                "rotation": [
-                    {
-                        "userId": 501,
-                        "conversationsCount": 8,
-                        "eligible": False,
-                        "reason": "at_capacity",
-                    },
-                    {"userId": 502, "conversationsCount": 1, "eligible": True},
-                ],
-            },
-        )
+        return Response(200, self._of_mailbox("mailbox_routing", mailbox)[0])
 
     def _get_me(self, _: Query) -> Response:
         return Response(200, self.tables["users"][0])
 
     def _of_mailbox(self, name: str, mailbox: int) -> list[Row]:
-        if mailbox not in self.children[name]:
+        if mailbox not in self.children[name] or not self._sees(mailbox):
             raise not_found()
         return self.children[name][mailbox]
+
+    @staticmethod
+    def _by_id(rows: list[Row], key: int) -> Row:
+        for row in rows:
+            if row["id"] == key:
+                return row
+        raise not_found()
 
     # -- reports ----------------------------------------------------------------------------------
 
     def _report_ratings(self, query: Query) -> Response:
         start, end = self._report_range(query)
         level = RATING_LEVELS.get(query.choice("rating", ("all", *RATING_LEVELS), "all"))
+        mailboxes = query.ids("mailboxes")
         found = [
             row
-            for row in self.ratings
+            for row in self._visible_ratings()
             if stamp(start) <= row["ratingCreatedAt"] <= stamp(end)
             and level in (None, row["ratingId"])
+            and (not mailboxes or self._mailbox_of_conversation(row.get("id")) in mailboxes)
         ]
         page, rows = self._page(query, "ratings", found)
         return Response(
@@ -345,6 +399,9 @@ class Api(Account):
             },
             JSON,
         )
+
+    def _report_company(self, query: Query) -> Response:
+        return Response(200, self.world.company_report(*self._report_range(query)), JSON)
 
     def _report_range(self, query: Query) -> tuple[datetime, datetime]:
         if self.habits.plan not in ("plus", "pro"):

@@ -103,6 +103,41 @@ SOURCES = tuple(
 ENTITIES = ({}, {"user": 501}, {"oldMailboxId": 7001, "Order_No": "A-17"})
 RATINGS = ("great", "okay", "not_good")  # in the report: 1, 2, 3
 UNCOUNTED = ("draft", "hidden")
+ORGANIZATION_PROPERTIES = [
+    {"type": "number", "slug": "annual-revenue", "name": "Annual Revenue"},
+    {
+        "type": "dropdown",
+        "slug": "industry",
+        "name": "Industry",
+        "options": [{"label": "Hotels"}, {"label": "Offices"}],
+    },
+    {"type": "date", "slug": "founded-date", "name": "Founded Date"},
+]
+CUSTOMER_PROPERTIES = [
+    {
+        "type": "dropdown",
+        "slug": "tier",
+        "name": "Tier",
+        "options": [{"id": "t-1", "label": "Silver"}, {"id": "t-2", "label": "Gold"}],
+    },
+    {"type": "text", "slug": "lamp", "name": "Favourite lamp"},
+    {"type": "url", "slug": "shop", "name": "Shop"},
+]
+SAVED_REPLIES = {  # by mailbox; one without a text is for chats only
+    7001: [
+        {"id": 61, "name": "Thanks", "text": "<p>Thank you for the picture.</p>", "chatText": ""},
+        {"id": 62, "name": "Hello", "text": "", "chatText": "Hello! What can I do for you?"},
+    ],
+    7002: [
+        {
+            "id": 63,
+            "name": "Größe",
+            "text": "Which size do you have?<br /><br />It is under the foot.",
+            "chatText": "Which size do you have? \n\nIt is under the foot.",
+        }
+    ],
+    7003: [],
+}
 
 
 class Plan(NamedTuple):
@@ -187,9 +222,19 @@ class World:
             "teams": self._teams(),
             "workflows": self._workflows(),
             "system_users": self._system_users(),
+            "organizations": self._organizations(),
+            "organization_properties": ORGANIZATION_PROPERTIES,
+            "customer_properties": CUSTOMER_PROPERTIES,
+            "user_statuses": self._user_statuses(),
+            "webhooks": self._webhooks(),
         }
         self.members = {801: [501, 502, 503], 802: [503, 504, 505, 506], 803: []}
-        self.children = {"mailbox_fields": self._fields(), "mailbox_folders": self._folders()}
+        self.children = {
+            "mailbox_fields": self._fields(),
+            "mailbox_folders": self._folders(),
+            "saved_replies": SAVED_REPLIES,
+            "mailbox_routing": self._routing(),
+        }
         self._assignees = [
             {
                 "id": user["id"],
@@ -210,11 +255,20 @@ class World:
 
     # -- made when asked for ---------------------------------------------------------------------
 
+    def mailbox_id(self, plan):
+        return self.tables["mailboxes"][plan.number % 3]["id"]
+
+    def customer_id(self, plan):
+        """That of the primary customer, 0 in an account without any."""
+        if not self._customer_ids:
+            return 0
+        return self._customer_ids[plan.number * 31 % len(self._customer_ids)]
+
     def conversation(self, plan):
         key = plan.id
         rng = random.Random(self.seed * 7_919 + key)
         outline = self._outline(plan)[0]
-        mailbox = self.tables["mailboxes"][plan.number % 3]["id"]
+        mailbox = self.mailbox_id(plan)
         customer = self._person(plan)
         by_staff = rng.random() < 0.15
         row = {
@@ -466,9 +520,9 @@ class World:
 
     def _person(self, plan):
         """The customer of a conversation, in the few words that other rows say of him."""
-        if not self._customer_ids:
+        key = self.customer_id(plan)
+        if not key:
             return {"id": 0, "first": "", "last": "", "email": ""}
-        key = self._customer_ids[plan.number * 31 % len(self._customer_ids)]
         first, last, email = self._name(key)
         return {"id": key, "first": first, "last": last, "email": email}
 
@@ -506,6 +560,72 @@ class World:
                     }
                 )
         return sorted(rows, key=lambda row: (row["ratingCreatedAt"], row["threadid"]))
+
+    def company_report(self, start, end):
+        """The numbers of the days from `start` to `end`, which are the same whenever asked for."""
+        days, day = [], start.date()
+        while day <= max(start, end - timedelta(seconds=1)).date():
+            days.append(self._company_day(day))
+            day += timedelta(days=1)
+        helped, replies, closed = (
+            sum(one[name] for users in days for one in users)
+            for name in ("customersHelped", "replies", "closed")
+        )
+        users = self._company_users(days)
+        return {
+            "filterTags": [],
+            "current": {
+                "startDate": stamp(start),
+                "endDate": stamp(end),
+                "customersHelped": helped,
+                "closed": closed,
+                "totalReplies": replies,
+                "totalUsers": len(users),
+                "totalDays": len(days),
+                "repliesPerDayPerUser": round(replies / len(days) / max(len(users), 1), 2),
+                "repliesPerDay": round(replies / len(days), 2),
+                "resolvedPerDay": round(closed / len(days), 2),
+            },
+            "users": users,
+        }
+
+    def _company_day(self, day):
+        """What each user who worked did on a day; at weekends nobody works."""
+        rng = random.Random(f"{self.seed} {day}")
+        if day.weekday() > 4:
+            return []
+        return [
+            {
+                "user": user["id"],
+                "name": f"{user['firstName']} {user['lastName']}",
+                "customersHelped": replies - rng.randrange(replies),
+                "replies": replies,
+                "closed": rng.randrange(replies + 1),
+                "handleTime": rng.randrange(100, 9_000) / 4,
+                "happinessScore": rng.randrange(-100, 101),
+            }
+            for user in self.tables["users"][:6]
+            if (replies := rng.randrange(12))
+        ]
+
+    @staticmethod
+    def _company_users(days):
+        """Each user once: sums of what can be counted, means of the rest."""
+        users = {}
+        for one in (one for day in days for one in day):
+            users.setdefault(one["user"], []).append(one)
+        return [
+            {
+                "user": key,
+                "name": ones[0]["name"],
+                **{name: sum(one[name] for one in ones) for name in ("customersHelped", "replies")},
+                **{
+                    name: round(sum(one[name] for one in ones) / len(ones), 2)
+                    for name in ("handleTime", "happinessScore")
+                },
+            }
+            for key, ones in sorted(users.items())
+        ]
 
     # -- whole tables ----------------------------------------------------------------------------
 
@@ -689,4 +809,103 @@ class World:
                 "createdAt": self._ago(80),
                 "updatedAt": self._ago(80),
             }
+        ]
+
+    def _organizations(self):
+        """With counts and properties, which the list leaves out, and a date that nothing shows."""
+        return [
+            {
+                "id": 40 + i,
+                "name": f"{LAST[i]} {('Lamps', 'Hotels', 'Bureau')[i % 3]}",
+                "website": f"www.{DOMAINS[i % 4]}",
+                "description": SENTENCES[i] if i % 3 else "",
+                "location": ("DK", "DE", "JP")[i % 3],
+                "logoUrl": None if i % 4 == 3 else f"https://logos.example/{40 + i}.png",
+                "note": "",
+                "domains": [DOMAINS[i % 4], f"{i}.{DOMAINS[0]}"][: i % 3],
+                "phones": ["+45 555 0" + str(200 + i)] * (i % 2),
+                "brandColor": COLORS[i % 4],
+                "customerCount": 7 * i % 5,
+                "conversationCount": 11 * i,
+                "properties": [
+                    {"definitionId": 1001 + j, **definition, "value": value}
+                    for j, (definition, value) in enumerate(
+                        zip(
+                            ORGANIZATION_PROPERTIES,
+                            (str(5000 * i), "Hotels", "2020-01-15"),
+                            strict=True,
+                        )
+                    )
+                    if (i + j) % 3
+                ],
+                "lastInteractionAt": self._ago(2 + 7 * i % 11),
+                "_links": {"self": {"href": f"{API}/organizations/{40 + i}"}},
+            }
+            for i in range(12)
+        ]
+
+    def _user_statuses(self):
+        return [
+            {
+                "userId": 501 + i,
+                "email": {
+                    "status": "away" if i % 3 == 1 else "active",
+                    "updatedAt": self._ago(3 * i),
+                    "performedBy": 501,
+                    "source": ("ui", "api")[i % 2],
+                },
+                "chat": {"status": "unavailable", "mailboxStatuses": {}}
+                if i % 3 == 1
+                else {
+                    "status": "custom",
+                    "mailboxStatuses": {"7001": "assign", "7003": "unavailable"},
+                },
+            }
+            for i in range(8)
+        ]
+
+    @staticmethod
+    def _routing():
+        return {
+            mailbox: [
+                {
+                    "state": "enabled",
+                    "assignmentLimit": limit,
+                    "assignmentMethod": "balanced",
+                    "userIds": [501, 502],
+                    "rotation": [
+                        {
+                            "userId": 501,
+                            "conversationsCount": limit,
+                            "eligible": False,
+                            "reason": "at_capacity",
+                        },
+                        {"userId": 502, "conversationsCount": 1, "eligible": True},
+                    ],
+                    "_links": {"self": {"href": f"{API}/mailboxes/{mailbox}/routing"}},
+                }
+            ]
+            for mailbox, limit in ((7001, 8), (7002, 3), (7003, 100))
+        }
+
+    @staticmethod
+    def _webhooks():
+        return [
+            {
+                "id": 10 + i,
+                "url": f"https://hooks.{DOMAINS[i]}/in",
+                "state": state,
+                "events": events,
+                "notification": i == 1,
+                "payloadVersion": "V2",
+                "label": label,
+                "mailboxIds": mailboxes,
+                "_links": {"self": {"href": f"{API}/webhooks/{10 + i}"}},
+            }
+            for i, (state, events, label, mailboxes) in enumerate(
+                (
+                    ("enabled", ["convo.assigned", "convo.deleted"], "Størst", []),
+                    ("disabled", ["customer.deleted"], "", [7001, 7003]),
+                )
+            )
         ]

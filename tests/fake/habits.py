@@ -20,6 +20,7 @@ class Habits:
     rotate: bool = True  # a refresh token dies when used, and the response has the next one
     inactive_user: bool = False
     plan: str = "plus"  # reports need "plus" or "pro"
+    visible_mailboxes: Collection[int] | None = None  # to the app's user, if not all
 
     # The rate limit, and how fast it is
     rate_limit: int = 100_000  # requests in any rate_window seconds
@@ -46,6 +47,7 @@ class Habits:
     query_finds: Literal["range", "nothing", "everything", "error", "refused"] = "range"
     sort_ignored: bool = False  # newest created first, customers by id, whatever is asked for
     status_all_has_spam: bool = True
+    customers_mailbox_ignored: bool = False  # whatever habit_lists says
 
     # Totals (of habit_lists)
     # "none": the page object has none; "no_page": nor is there one; "stale": those of a minute ago
