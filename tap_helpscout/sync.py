@@ -243,6 +243,10 @@ class Sync:
         if child.rows.is_listed:
             run.outcomes.answered()
             self._state.settle(run.name, parent_id)
+        if run.verifier and run.verifier.used_doubtful and run.stream.has_bookmark:
+            # At once: rows that are missing are behind a bookmark that was written already.
+            self._state.reset(run.name, run.bookmark)
+            self._write_state()
 
     def _children_failed(self, run: StreamRun, parent_id: Any, error: ApiError) -> None:
         what = f"{run.name}: {run.stream.parent_keys[-1]} {parent_id}"
@@ -284,19 +288,23 @@ class Sync:
         if not batch.completes and not batch.reopens:
             return
         for one in run.tree():
-            if one.outcomes.are_all_gone:
-                one.fail("Help Scout answers 404 for what hangs on each parent")
             self._move_bookmark(one, batch)
         self._write_state()
         if batch.completes and run.stream.is_windowed:
-            self._progress.window_read(batch.completes, batch.completes.high >= self._end)
+            self._progress.window_read(batch.completes, self._is_last(batch.completes))
+
+    def _is_last(self, window: Window) -> bool:
+        return window.high >= self._end
 
     def _move_bookmark(self, run: StreamRun, batch: Batch) -> None:
+        is_last = batch.completes is not None and self._is_last(batch.completes)
+        if is_last and run.outcomes.are_too_many_gone:
+            run.fail("Help Scout answers 404 for what hangs on each parent")
         if run.activity is not Activity.WRITE or not run.stream.has_bookmark:
             return
         if batch.reopens or (run.verifier and run.verifier.used_doubtful):
             self._state.reset(run.name, run.bookmark)
-        elif batch.completes:
+        elif batch.completes and (is_last or not run.outcomes.is_doubtful):
             high = self._client.clock.not_later_than(batch.completes.high)
             self._state.advance(run.name, high)
 

@@ -34,6 +34,7 @@ def expected(stream, row):
     record = plain(row)
     if stream == "conversations":
         dates = [
+            record.get("modified_at"),
             record.get("created_at"),
             record.get("closed_at"),
             record.get("user_updated_at"),

@@ -21,7 +21,7 @@ from tap_helpscout.transport import ApiError
 # https://developer.helpscout.com/mailbox-api/endpoints/conversations/threads/list
 GONE = (404, 410)
 ALL_GONE = 20  # chosen: where so many parents are gone and none is there, the endpoint is
-SOME_GONE = 5  # chosen: the same at the end of a window, before a bookmark moves
+SOME_GONE = 5  # chosen: the same at the end of a list
 FAILURES_IN_A_ROW = 5  # chosen: as many parents cannot be bad at once
 
 
@@ -126,6 +126,11 @@ class ChildOutcomes:
         return Meaning.STREAM_FAILED if is_endpoint else Meaning.PUT_ASIDE
 
     @property
-    def are_all_gone(self) -> bool:
-        """Whether so far every parent was gone, and there were some."""
-        return not self._answered and self.gone >= SOME_GONE
+    def is_doubtful(self) -> bool:
+        """Whether every parent so far was gone, so that the endpoint may be."""
+        return not self._answered and self.gone > 0
+
+    @property
+    def are_too_many_gone(self) -> bool:
+        """Whether at the end of a list it is the endpoint that is gone, not the parents."""
+        return self.is_doubtful and self.gone >= SOME_GONE
