@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import tap_helpscout
 from tap_helpscout.conform import Findings, Outcome, compile_schema
-from tap_helpscout.transform import MAX_DEPTH
+from tap_helpscout.transform import MAX_DEPTH, in_turn, lift, map_to_list, to_record, without
 from tests.unit.json_values import JSON, LEAVES, NAMES, calm
 
 SCHEMAS = {
@@ -634,6 +634,76 @@ def test_fields_within_objects_and_arrays_are_reported_by_their_path():
         ("tags", "mood"),
         ("tags", "mood"),
     ]
+
+
+# -- rows that are reshaped before ---------------------------------------------------------------
+
+
+class Reshaped:
+    def __init__(self, reshape):
+        self.reshape = reshape
+
+
+@pytest.mark.parametrize(
+    ("name", "reshape", "row", "parent_keys", "expected"),
+    [
+        (
+            "user_statuses",
+            map_to_list("chat.mailbox_statuses", "mailbox_id", "status"),
+            {
+                "userId": 501,
+                "email": {"status": "away", "updatedAt": "2026-02-03T08:00:00Z", "performedBy": 1},
+                "chat": {"status": "custom", "mailboxStatuses": {"7001": "assign", "7002": "off"}},
+            },
+            {},
+            {
+                "user_id": 501,
+                "email": {
+                    "status": "away",
+                    "updated_at": "2026-02-03T08:00:00Z",
+                    "performed_by": 1,
+                },
+                "chat": {
+                    "status": "custom",
+                    "mailbox_statuses": [
+                        {"mailbox_id": 7001, "status": "assign"},
+                        {"mailbox_id": 7002, "status": "off"},
+                    ],
+                },
+            },
+        ),
+        (
+            "webhooks",
+            without("secret"),
+            {"id": 3, "secret": "hush", "events": ["convo.deleted"], "mailboxIds": []},
+            {},
+            {"id": 3, "events": ["convo.deleted"], "mailbox_ids": []},
+        ),
+        (
+            "company_report",
+            in_turn(without("filter_tags", "previous", "deltas"), lift("current")),
+            {
+                "filterTags": [],
+                "current": {"startDate": "2026-02-03T00:00:00Z", "closed": 4, "repliesPerDay": 1.5},
+                "previous": {"closed": 3},
+                "deltas": {"closed": 33.3},
+                "users": [{"user": 501, "name": "Lena", "handleTime": 12}],
+            },
+            {"date": "2026-02-03"},
+            {
+                "date": "2026-02-03T00:00:00Z",
+                "start_date": "2026-02-03T00:00:00Z",
+                "closed": 4,
+                "replies_per_day": 1.5,
+                "users": [{"user": 501, "name": "Lena", "handle_time": 12}],
+            },
+        ),
+    ],
+)
+def test_a_reshaped_row_fits_its_schema(name, reshape, row, parent_keys, expected):
+    record, reported = conformed(to_record(Reshaped(reshape), row, parent_keys), SCHEMAS[name])
+    assert record == expected
+    assert not reported.unknown_fields and not reported.misfits
 
 
 # -- what the log says -----------------------------------------------------------------------------
