@@ -74,38 +74,6 @@ def to_record(stream: HasReshape, row: Row, parent_keys: Mapping[str, Any]) -> R
     return {**stream.reshape(to_snake_case(row)), **parent_keys}
 
 
-def project(
-    value: Any,
-    schema: Mapping[str, Any],
-    known: Mapping[str, Any],
-    unknown: Callable[[tuple[str, ...]], None],
-    path: tuple[str, ...] = (),
-) -> Any:
-    """What of a record its schema lists; calls `unknown` with the path of each other field, unless
-    the schema `known`, from which this one was selected, has it."""
-    if "anyOf" in schema:  # how the catalogs of published versions say that a list may be null
-        kind = "items" if isinstance(value, list) else "properties"
-        schema = next((choice for choice in schema["anyOf"] if kind in choice), schema)
-    if isinstance(value, dict) and "properties" in schema:
-        properties, known, result = schema["properties"], known.get("properties", {}), {}
-        for name, inner in value.items():
-            if name in properties:
-                result[name] = (
-                    inner
-                    if not isinstance(inner, (dict, list))
-                    else project(
-                        inner, properties[name], known.get(name, {}), unknown, path + (name,)
-                    )
-                )
-            elif name not in known:
-                unknown(path + (name,))
-        return result
-    if isinstance(value, list) and "items" in schema:
-        known = known.get("items", {})
-        return [project(item, schema["items"], known, unknown, path) for item in value]
-    return value
-
-
 # Reshapes, for the table of streams: each makes a function from record to record.
 
 

@@ -66,8 +66,32 @@ DOCUMENTED = {
         rating_comments rating_created_at rating_customer_name rating_user_id rating_user_name""",
     "teams": "id name timezone photo_url created_at updated_at mention initials",
     "team_members": "team_id user_id",
+    "tags": "id name slug color created_at updated_at ticket_count",
+    "organizations": """
+        id name website description location logo_url note domains phones brand_color
+        customer_count conversation_count
+        properties(definition_id slug name type value options(id label))""",
+    "organization_properties": "slug type name options(id label)",
+    "customer_properties": "slug type name options(id label)",
+    "saved_replies": "id mailbox_id name preview chat_preview text chat_text",
+    "mailbox_routing": """
+        mailbox_id state assignment_limit assignment_method user_ids
+        rotation(user_id conversations_count eligible reason)""",
+    "user_statuses": """
+        user_id email(status updated_at performed_by source)
+        chat(status mailbox_statuses(mailbox_id status))""",
+    "system_users": """
+        id type first_name last_name initials email mention timezone role photo_url created_at
+        updated_at""",
+    "webhooks": "id url state events notification payload_version label mailbox_ids",
+    "company_report": """
+        date start_date end_date customers_helped closed total_replies total_users total_days
+        replies_per_day_per_user replies_per_day resolved_per_day
+        users(user name customers_helped replies handle_time happiness_score
+              previous_customers_helped previous_replies previous_handle_time
+              previous_happiness_score)""",
 }
-DATES = {"time", "snoozed_until", "scheduled_for", "last_visit"}
+DATES = {"time", "snoozed_until", "scheduled_for", "last_visit", "date", "start_date", "end_date"}
 
 
 def fields(schema, path=()):
