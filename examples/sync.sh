@@ -194,9 +194,9 @@ make_pipe() {
 stop() {
   signalled=yes
   echo "sync.sh: SIG$1: ending" >&2
-  [ -z "${stopping-}" ] || kill "$target_pid" 2> /dev/null
+  [ -z "$stopping" ] || [ -z "$target_pid" ] || kill "$target_pid" 2> /dev/null
   stopping=yes
-  kill "$tap_pid" 2> /dev/null
+  [ -z "$tap_pid" ] || kill "$tap_pid" 2> /dev/null
 }
 
 # The exit code of a child. A signal ends bash's `wait`, not the child.
@@ -224,9 +224,7 @@ run() {
   "${target[@]}" <&"$from_tap" >> "$SYNC_STATES" \
     {to_target}>&- {from_tap}<&- {caller}>&- &
   target_pid=$!
-  trap 'stop TERM' TERM
-  trap 'stop INT' INT
-  trap 'stop HUP' HUP
+  [ -z "$stopping" ] || kill "$tap_pid" # it was too early for the signal to find the tap
   exec {to_target}>&- {from_tap}<&-
   wait_for "$tap_pid"
   tap_code=$?
@@ -237,6 +235,12 @@ run() {
 take_lock
 rotate_log
 begin_log
+stopping=''
+tap_pid=''
+target_pid=''
+trap 'stop TERM' TERM
+trap 'stop INT' INT
+trap 'stop HUP' HUP
 find_state >&2 || end 1
 run
 sync -f -- "$SYNC_STATES" # a power cut takes nothing of this run any more

@@ -422,6 +422,13 @@ def test_a_signal_ends_the_tap_and_lets_the_target_store_what_it_has(
     night.good_run()
 
 
+def test_a_signal_before_the_tap_is_started_ends_the_run_too(night: Night) -> None:
+    night.program("tap/bin/tap-helpscout", WAITING_TAP)
+    night.program("python", f'kill -TERM $PPID; exec {sys.executable} "$@"')
+    assert night.run(SYNC_PYTHON="./python").returncode == 143
+    assert "exit code 143" in night.read("tap.log")
+
+
 def test_a_second_signal_ends_the_target_too(night: Night) -> None:
     night.program("target/bin/target-jsonl", "echo $$ > target-pid; exec sleep 1000")
     with night.started() as process:
