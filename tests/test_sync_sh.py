@@ -259,7 +259,7 @@ def test_a_run_whose_script_was_killed_is_under_way_until_its_tap_ends(night: Ni
         b'["bookmarks"]\n',
         b"null\n",
         b'{"level": "info"}\n',
-        b"\xff\xfe\n",
+        b'{"bookmarks": "\xff"}\n',
         b"\n\n",
     ],
 )
