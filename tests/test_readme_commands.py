@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from tests.readme import FENCE, README, SECTIONS, blocks, section
 START, OAUTH = "Five minutes to first data", "Accounts of others: OAuth"
 CODE = "a-code-from-the-browser"
 # Blocks that are marked `<!-- not run: why -->` in the README: section, and the block's first word.
-NOT_RUN = [("Questions it answers", "psql")]
+NOT_RUN = [("Questions it answers", "psql"), ("Every day", "mkdir")]
+# Blocks that begin so are run in the folder of the repository, as the text before them says.
+IN_REPOSITORY = "cp examples/"
 PROGRAMS = {
     ".": "tap-helpscout",
     "target-jsonl": "target-jsonl",
@@ -27,7 +30,7 @@ PROGRAMS = {
 }
 # Both fail on anything else that they are asked.
 PYTHON = """#!/bin/sh -e
-if [ "$1 $2 $#" = "-m venv 3" ]; then mkdir "$3" "$3/bin"; cp {pip} "$3/bin"
+if [ "$1 $2 $#" = "-m venv 3" ]; then mkdir "$3" "$3/bin"; cp {pip} "$3/bin"; ln -s {python} "$3/bin/python"
 else exec {python} "$@"; fi
 """
 PIP = """#!/bin/sh -e
@@ -59,6 +62,13 @@ def commands(heading):
     return [block["text"] for block in blocks(section(heading), "bash") if not block["why"]]
 
 
+def in_its_folder(text):
+    """A block that is run where the README says so, whatever the folder of the one before."""
+    if text.startswith(IN_REPOSITORY):
+        return f"pushd {shlex.quote(str(stand_ins.ROOT))} >/dev/null\n{text}popd >/dev/null\n"
+    return text
+
+
 @pytest.fixture(name="session")
 def _session(tmp_path):
     """(fake, home, run): run(blocks) runs them in one shell, in a home directory of its own, where
@@ -80,7 +90,9 @@ def _session(tmp_path):
     with Authorizing() as fake:
 
         def run(*texts):
-            script = "".join(f"echo '### block {i}' >&2\n{text}" for i, text in enumerate(texts))
+            script = "".join(
+                f"echo '### block {i}' >&2\n{in_its_folder(text)}" for i, text in enumerate(texts)
+            )
             for old, new in {
                 "YOUR_APP_ID": fake.client_id,
                 "YOUR_APP_SECRET": fake.client_secret,
