@@ -120,6 +120,12 @@ def test_embedded_threads(fake, mode, shown):
         assert row["_embedded"]["threads"] == expected
 
 
+def test_chats_may_be_embedded_whole(fake):
+    fake.cut_chats = False
+    for row in rows(fake, CONVERSATIONS, "conversations", embed="threads", **ALL):
+        assert row["_embedded"]["threads"] == fake.threads(row["id"])
+
+
 def test_embedding_can_fail_where_listing_does_not(fake):
     fake.embed = "error_500"
     assert get(fake, CONVERSATIONS, embed="threads").status_code == 500
