@@ -202,8 +202,7 @@ def test_before_there_is_a_state_no_word_is_said_of_one(tap, fake):
 def test_a_signal_that_is_ignored_when_the_run_begins_stays_ignored(tap, fake, signum):
     """As nohup has it."""
     fake.before(lambda _: process.send_signal(signum), path="/v2/customers")
-    ignored = lambda: signal.signal(signum, signal.SIG_IGN)  # noqa: E731
-    with tap.start(preexec_fn=ignored) as process:
+    with tap.start(preexec_fn=lambda: signal.signal(signum, signal.SIG_IGN)) as process:
         process.communicate(timeout=60)
     assert process.returncode == 0
 

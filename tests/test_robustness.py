@@ -1,4 +1,4 @@
-"""Odd surroundings: each gets words and an exit code, or is survived; none a traceback, none hangs."""
+"""Odd surroundings: each is survived, or ends in words and an exit code; no traceback, no hang."""
 
 import json
 import os
@@ -97,7 +97,7 @@ def test_a_run_within_a_lock_of_its_folder_does_not_wait_for_itself_for_ever(tap
         "http://[::1",
     ],
 )
-def test_a_proxy_whose_url_cannot_be_used_is_told_without_its_password(tap, fake, url):
+def test_a_proxy_whose_url_cannot_be_used_is_told_without_its_password(tap, url):
     tap.configure(api_url="https://api.helpscout.example")
     run = tap.run(env={"HTTPS_PROXY": url, "https_proxy": url, "NO_PROXY": "", "no_proxy": ""})
     log = ended(run, "the proxy URL in the environment")
