@@ -16,8 +16,8 @@ LOGGER = singer.get_logger()
 # chosen: a little more than Help Scout's own minute, for what the network adds to a request's time
 WINDOW_SECONDS = 60.25
 
-# documented for API 1.0 (https://developer.helpscout.com/help-desk-api), and the lowest that anybody
-# reports since; the header of each response has the account's own
+# documented for API 1.0 (https://developer.helpscout.com/help-desk-api), and the lowest that
+# anybody reports since; the header of each response has the account's own
 DEFAULT_LIMIT = 200
 
 # chosen: a shorter wait does not look like a standstill

@@ -22,7 +22,18 @@ def refused(run, fake):
 WRONG = {
     "client_id": (None, "", "  ", 7, ["id"], "two\nlines", "größe"),
     "client_secret": (None, "", {}),
-    "start_date": (None, "", "0001-01-01T00:00+10:00", "2020-13-01", 1577836800, True, "yesterday"),
+    "start_date": (
+        None,
+        "",
+        "0001-01-01T00:00+10:00",
+        "2020-13-01",
+        1577836800,
+        True,
+        "2099-01-01",
+        "yesterday",
+    ),
+    "mailbox_ids": ("all", [0], {"id": 5}),
+    "emit_activate_version_messages": ("yes", 1),
     "refresh_token": (5, "two\nlines"),
     "user_agent": (5, "löwe"),
     "request_timeout": ("soon", 0, -1, True, [], "nan", "inf", 1e9),
@@ -74,6 +85,9 @@ def test_every_problem_is_in_one_message(tap, fake):
         (b" \n", "it is empty"),
         (b"{", "line 1 column 2"),
         (b"{'a': 1}", "line 1 column 2"),
+        (b'{"a": 1,\n}', '"a": *,'),
+        (b'{"a": NaN}', "NaN is not a number of JSON"),
+        (b'{"a": "\\ud83d"}', "half of a surrogate pair"),
         (b"[]", "something else"),
         (b'"x"', "something else"),
         (b"null", "something else"),
@@ -84,8 +98,9 @@ def test_every_problem_is_in_one_message(tap, fake):
 )
 def test_a_config_that_is_no_json_object_is_refused(tap, fake, content, words):
     tap.config_path.write_bytes(content)
-    line = refused(tap.run(), fake)
-    assert f"the config file {tap.config_path} is not a JSON object" in line and words in line
+    run = tap.run()
+    line = refused(run, fake)
+    assert f"the config file {tap.config_path} is not a JSON object" in line and words in run.log
 
 
 def users(**entry):
@@ -121,6 +136,23 @@ def test_a_missing_file_is_refused(tap, fake, option):
     assert "none.json: No such file" in line
 
 
+def test_a_setting_that_is_misspelt_is_told_and_the_run_goes_on(tap):
+    tap.configure(concurency=1, disable_collection=True)
+    log = tap.good_run(catalog=tap.select("teams")).log
+    told = "concurency is not a setting; did you mean concurrency?"
+    assert log.count("is not a setting") == 1
+    assert f"WARNING {tap.config_path}: {told}\n" in log
+
+
+@pytest.mark.parametrize("what", ["state", "catalog"])
+def test_a_state_or_catalog_in_the_place_of_the_config_is_told(tap, fake, what):
+    document = {"bookmarks": {"users": "2020-01-01T00:00:00Z"}}
+    if what == "catalog":
+        document = tap.discover()
+    line = refused(tap.run("--config", tap.file("other.json", document)), fake)
+    assert f"other.json is a {what}" in line and f"Probably --{what} " in line
+
+
 def test_numbers_may_be_strings(tap, fake):
     tap.configure(
         concurrency=" 1 ",
@@ -145,6 +177,8 @@ def test_an_empty_optional_setting_is_as_good_as_none(tap, fake, nothing):
         "lookback_seconds",
         "access_token_expires_at",
         "access_token_client_id",
+        "mailbox_ids",
+        "emit_activate_version_messages",
     )
     config = {**tap.config, **dict.fromkeys(optional, nothing)}
     tap.config_path.write_text(json.dumps(config))

@@ -20,6 +20,7 @@ from tests.conftest import Run, Tap
 from tests.fake import FakeHelpScout, build
 from tests.target import Target
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 TIMES = int(os.environ.get("CHAOS", "2"))
 
 
@@ -119,9 +120,9 @@ def waits_as_told_for_a_token(fake):
     return lambda: step.hits
 
 
-def waits_for_its_pace(fake):
+def waits_for_the_rate_limiter(fake):
     fake.rate_limit = 8
-    return lambda: len(fake.requests) == 7
+    return lambda: len(fake.requests) == 4  # half of what the tap may send is sent at once
 
 
 def waits_for_an_answer(fake):
@@ -142,7 +143,7 @@ def waits_for_a_token_that_can_be_had_again(fake):
         waits_to_retry,
         waits_as_told,
         waits_as_told_for_a_token,
-        waits_for_its_pace,
+        waits_for_the_rate_limiter,
         waits_for_an_answer,
         waits_for_a_token_that_can_be_had_again,
     ],
@@ -170,7 +171,7 @@ def assert_ends(process, code):
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", SIGNALS)
 def test_a_signal_in_the_middle_of_the_rows_leaves_whole_lines(tap, fake, signum, concurrency):
     tap.configure(concurrency=concurrency)
     asked = random.randrange(5, 60)
@@ -178,7 +179,31 @@ def test_a_signal_in_the_middle_of_the_rows_leaves_whole_lines(tap, fake, signum
     with tap.start() as process:
         fake.before(lambda _: process.send_signal(signum), skip=asked)
         messages, log = assert_ends(process, 128 + signum)
-    assert messages and signum.name in log and "next run begins at the last state" in log
+    is_resumed = any(message.get("value", {}).get("bookmarks") for message in messages)
+    last_words = "the next run begins at the last state"
+    if not is_resumed:
+        last_words = "before there was a new state; the next run begins where this did"
+    assert messages and f"CRITICAL ended by {signum.name}" in log and last_words in log
+
+
+def test_before_there_is_a_state_no_word_is_said_of_one(tap, fake):
+    step = fake.fault("silent", path="/v2/conversations", times=None, seconds=60)
+    with tap.start() as process:
+        until(lambda: step.hits)
+        process.send_signal(signal.SIGINT)
+        messages, log = assert_ends(process, 130)
+    assert not [message for message in messages if message.get("value", {}).get("bookmarks")]
+    assert "before there was a new state; the next run begins where this did" in log
+    assert "last state" not in log
+
+
+@pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_that_is_ignored_when_the_run_begins_stays_ignored(tap, fake, signum):
+    """As nohup has it."""
+    fake.before(lambda _: process.send_signal(signum), path="/v2/customers")
+    with tap.start(preexec_fn=lambda: signal.signal(signum, signal.SIG_IGN)) as process:
+        process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 def test_signals_that_come_in_a_bunch_are_as_good_as_one(tap, fake):

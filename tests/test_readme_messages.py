@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from tests.readme import code, table
+from tests.test_robustness import Dripping, run_with_stdout
 
 MESSAGES = [code(row[0]) for row in table("The log says")]
 MEETING = {}
@@ -36,6 +37,17 @@ def _no_json(tap):
     return tap.run("--config", tap.file("config.json", '{"client_id": "a",}')).log
 
 
+@meets("is not a setting; did you mean")
+def _misspelt(tap):
+    tap.configure(concurency=2)
+    return only(tap, "teams")
+
+
+@meets("Probably --state")
+def _state_as_config(tap):
+    return tap.run("--config", tap.file("state.json", {"bookmarks": {}})).log
+
+
 @meets("needs mending")
 def _bad_setting(tap):
     tap.configure(start_date="yesterday")
@@ -55,6 +67,21 @@ def _read_only(tap):
     return tap.run().log
 
 
+@meets("held the lock on the folder")
+def _locked(tap):
+    tap.configure(refresh_token=tap.fake.new_refresh_token(), request_timeout=1)
+    tap.wrapper = ("flock", str(tap.folder))
+    return only(tap, "teams")
+
+
+@meets("a refresh_token that is no text")
+def _odd_refresh_token(tap):
+    tap.configure(refresh_token=tap.fake.new_refresh_token())
+    body = {"access_token": tap.fake.new_access_token(), "refresh_token": 5}
+    tap.fake.fault(200, "oauth2", body=body)
+    return only(tap, "teams")
+
+
 @meets("happiness_ratings_report is incomplete")
 def _no_reports(tap):
     tap.fake.set(plan="standard")
@@ -65,6 +92,27 @@ def _no_reports(tap):
 def _rate_limit(tap):
     tap.fake.fault(429, "/teams", headers={"X-RateLimit-Retry-After": "0"})
     return only(tap, "teams")
+
+
+@meets("requests a minute that this tap may send are used")
+def _spread(tap):
+    return _until_it_waits(tap, limit=8)
+
+
+@meets("which is this tap's share")
+def _share(tap):
+    return _until_it_waits(tap, limit=1)
+
+
+def _until_it_waits(tap, limit):
+    """The log of a run up to its first wait for the rate limiter."""
+    tap.fake.set(rate_limit=limit)
+    with tap.start() as process:
+        lines = []
+        while not lines or "waiting" not in lines[-1]:
+            lines.append(process.stderr.readline().decode())
+        process.kill()
+    return "".join(lines)
 
 
 @meets("answered 503")
@@ -84,6 +132,20 @@ def _silent(tap):
     tap.configure(request_timeout=0.3, retry_seconds=0)
     tap.fake.fault("silent", "/teams")
     return only(tap, "teams")
+
+
+@meets("the response is not whole after")
+def _dripping(tap):
+    with Dripping(b"HTTP/1.1 200 OK\r\n\r\n", interval=0.05) as server:
+        tap.configure(api_url=server.url, request_timeout=0.2, retry_seconds=0)
+        return tap.run(env=NO_PROXY).log
+
+
+@meets("the proxy URL in the environment")
+def _no_proxy_url(tap):
+    tap.configure(api_url="https://no-such-host.invalid")
+    env = {"HTTPS_PROXY": "http://user:password@", "NO_PROXY": "", "no_proxy": ""}
+    return tap.run(env={**env, "https_proxy": env["HTTPS_PROXY"]}).log
 
 
 @meets("Connection refused")
@@ -202,6 +264,18 @@ def _no_match(tap):
 @meets("nothing is selected")
 def _nothing(tap):
     return only(tap, "no stream")
+
+
+@meets("cannot write to stdout")
+def _full_disk(tap):
+    done = [run_with_stdout(tap, redirection) for redirection in (">/dev/full", ">&-")]
+    return "".join(log for _, log in done)
+
+
+@meets("the earlier is believed")
+def _another_day(tap):
+    tap.fake.clock_offset = 2 * 86400
+    return only(tap, "teams")
 
 
 @meets("the target has closed the pipe")

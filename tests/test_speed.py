@@ -298,19 +298,26 @@ def test_when_somebody_else_uses_up_the_minute_the_tap_waits_as_told(tap, fake):
     assert "answered 429" in run.log and "trying again in 3." in run.log
 
 
-@pytest.mark.parametrize("limit, share, allowed", [(20, 0.5, 10), (12, 1, 12), (30, "0.2", 6)])
-def test_no_more_than_its_share_is_asked_in_a_minute(tap, fake, limit, share, allowed):
+@pytest.mark.parametrize("limit, share, at_once", [(20, 0.5, 5), (12, 1, 6), (30, "0.2", 3)])
+def test_half_of_its_share_is_sent_at_once_and_the_rest_later(tap, fake, limit, share, at_once):
+    """How many in a minute, and how far apart, tests/unit/test_throttle.py shows."""
     fake.rate_limit = limit
     tap.configure(rate_limit_share=share)
     with tap.start(catalog=tap.select("conversations")) as process:
         deadline = time.monotonic() + 30
-        while len(fake.requests) < allowed and time.monotonic() < deadline:
+        while len(fake.requests) < at_once and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(1.5)  # enough for hundreds more
-        asked = [request.status for request in fake.requests]
+        asked = fake.requests
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
-    assert asked == [200] * allowed
+        _, log = process.communicate(timeout=20)
+    assert len(asked) >= at_once and {request.status for request in asked} == {200}
+    apart = 60 / (at_once + 1)
+    assert sum(request.at < asked[0].at + apart - 1 for request in asked) == at_once
+    said = (
+        rf"INFO waiting \d+ s: {at_once} of the {2 * at_once} requests a minute that this tap may"
+    )
+    assert re.search(said, log.decode())
 
 
 # -- memory ------------------------------------------------------------------------------------

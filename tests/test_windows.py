@@ -191,6 +191,13 @@ def test_a_start_date_to_come_is_refused(tap, fake):
     assert run.code == 1 and not fake.requests and "start_date" in run.log
 
 
+def test_a_start_date_to_come_asks_for_nothing(tap, fake):
+    tap.configure(start_date=stamp(fake.now() + timedelta(hours=20)))
+    run = tap.good_run(catalog=tap.select(*LISTS))
+    assert not asked(fake, "conversations") and not run.of_type("RECORD")
+    assert "conversations" not in run.bookmarks
+
+
 @pytest.mark.parametrize("seconds", [0, 600, "86400"])
 def test_a_run_begins_lookback_seconds_before_the_bookmark(tap, fake, seconds):
     tap.configure(lookback_seconds=seconds)

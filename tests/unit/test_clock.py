@@ -18,9 +18,9 @@ def clock():
     return ApiClock(lambda: OURS)
 
 
-def observed(header, status=200):
+def observed(date_header, status=200):
     made = clock()
-    made.observe(header, status)
+    made.observe(date_header, status)
     return made.latest
 
 

@@ -65,7 +65,8 @@ def test_what_is_neither_true_nor_false_is_refused(value):
 
 def test_a_start_date_may_be_of_any_year_but_not_of_the_future():
     now = datetime.now(timezone.utc)
-    assert setting("start_date", "0001-01-01T00:00:00Z").year == 1
+    first = datetime(1, 1, 1, tzinfo=timezone.utc)
+    assert setting("start_date", "0001-01-01T00:00:00Z") == first
     assert setting("start_date", (now + timedelta(hours=23)).isoformat())
     assert "lies in the future" in problem(start_date=(now + timedelta(hours=25)).isoformat())
     assert "lies in the future" in problem(start_date="9999-12-31")
