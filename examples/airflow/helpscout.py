@@ -181,6 +181,8 @@ def tap_options(folder: Path, states: IO[str]) -> list[str]:
     catchup=False,
     # The next run would find the accounts locked that are still being read.
     max_active_runs=1,
+    # A retry goes on from the last state, after core.default_task_retry_delay (5 minutes).
+    default_args={"retries": 3},
 )
 def helpscout() -> None:
     @task
@@ -195,8 +197,6 @@ def helpscout() -> None:
         task_id="read",
         map_index_template="{{ task.account }}",
         pool="helpscout",
-        # Each goes on from the last state, after core.default_task_retry_delay (5 minutes).
-        retries=3,
     ).expand(account=accounts())
 
 

@@ -129,7 +129,7 @@ class Postgres:
     """A server of our own, asked through psql."""
 
     def __init__(self, binaries, folder, user):
-        self.port = _free_port()
+        self.port = free_port()
         self._binaries, self._folder = binaries, folder
         run(
             str(binaries / "initdb"),
@@ -241,7 +241,7 @@ def _postgres_binaries():
     return Path(found()[-1]).parent
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
