@@ -21,7 +21,14 @@ from tap_helpscout.streams import STREAMS
 from tests.conftest import TAP
 from tests.fake_data import build
 from tests.fake_helpscout import FakeHelpScout
-from tests.integration.conftest import ROOT, free_port, installed, shortly_before
+from tests.integration.conftest import (
+    ROOT,
+    Outage,
+    asked_since,
+    free_port,
+    installed,
+    shortly_before,
+)
 
 DAG = ROOT / "examples" / "airflow" / "helpscout.py"
 START_DATE = "2010-01-01T00:00:00Z"
@@ -161,29 +168,6 @@ def _fakes():
             )
             for seed, (name, conversations) in enumerate(ACCOUNTS.items())
         }
-
-
-def asked_since(requests):
-    """The earliest moment that conversations were asked from."""
-    return min(
-        request.params["modifiedSince"]
-        for request in requests
-        if "modifiedSince" in request.params and request.path == "/v2/conversations"
-    )
-
-
-class Outage:
-    """Nothing is answered any more, from a request for conversations on, until it is over."""
-
-    def __init__(self, fake, after):
-        self._fault = None
-        fake.before(self._begin, path=r"/v2/conversations\?", skip=after)
-
-    def _begin(self, fake):
-        self._fault = fake.fault(503, times=None)
-
-    def end(self):
-        self._fault.times = self._fault.hits
 
 
 @pytest.fixture(name="nights", scope="module")
