@@ -19,8 +19,8 @@ in an environment of its own. Then:
     airflow pools set helpscout 8 "Help Scout accounts that are read at once"
 
 (or set AIRFLOW_VAR_HELPSCOUT_ACCOUNTS and so on in the environment of the workers). The pool bounds
-memory (some 200 MB per account, tap and target together) and connections to the database; what an
-account may be asked per minute does not depend on the others. Without the pool no task is started.
+memory (some 300 MB per account for tap and target) and connections to the database; what an account
+may be asked per minute does not depend on the others. Without the pool no account is read.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def last_state(states: IO[str]) -> str | None:
     if text and not text.endswith("\n"):
         states.write("\n")
         states.flush()
-    return next(filter(is_state, reversed(text.splitlines())), None)
+    return next(filter(is_state, reversed(text.split("\n"))), None)
 
 
 class Pipe:
@@ -92,8 +92,8 @@ class Pipe:
             assert self.tap.stdout
             # Closed on this side, for the tap must notice when the target has ended.
             with self.tap.stdout as records:
-                # Airflow kills a task with all processes of its session. The target is in another
-                # one: it stores what it has received, and until then the lock keeps a retry away.
+                # Airflow kills a task with its whole process group. The target is in another one:
+                # it stores what it has received, and until then the lock keeps a retry away.
                 self.target = subprocess.Popen(
                     target,
                     stdin=records,
@@ -117,7 +117,7 @@ class ReadAccount(BaseOperator):
         folder = common_folder() / self.account
         with (
             locked(folder / "states.jsonl.lock") as lock,
-            (folder / "states.jsonl").open("a+", encoding="utf-8") as states,
+            (folder / "states.jsonl").open("a+", encoding="utf-8", errors="replace") as states,
         ):
             self._pipe = Pipe(
                 [Variable.get("helpscout_tap", "tap-helpscout"), *tap_options(folder, states)],
