@@ -43,6 +43,29 @@ def shortly_before(bookmark):
     return f"{moment.isoformat()}Z"
 
 
+def asked_since(requests):
+    """The earliest moment that conversations were asked from."""
+    return min(
+        request.params["modifiedSince"]
+        for request in requests
+        if "modifiedSince" in request.params and request.path == "/v2/conversations"
+    )
+
+
+class Outage:
+    """Nothing is answered any more, from a request for conversations on, until it is over."""
+
+    def __init__(self, fake, after):
+        self._fault = None
+        fake.before(self._begin, path=r"/v2/conversations\?", skip=after)
+
+    def _begin(self, fake):
+        self._fault = fake.fault(503, times=None)
+
+    def end(self):
+        self._fault.times = self._fault.hits
+
+
 @functools.cache
 def interpreter(version):
     """The Python of a version ("3.9"), on PATH or among pyenv's; skips where there is none."""
@@ -129,7 +152,7 @@ class Postgres:
     """A server of our own, asked through psql."""
 
     def __init__(self, binaries, folder, user):
-        self.port = _free_port()
+        self.port = free_port()
         self._binaries, self._folder = binaries, folder
         run(
             str(binaries / "initdb"),
@@ -241,7 +264,7 @@ def _postgres_binaries():
     return Path(found()[-1]).parent
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

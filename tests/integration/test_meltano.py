@@ -1,17 +1,21 @@
 """Meltano, with the project that a user copies: examples/meltano/."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
 from tap_helpscout.config import Config
 from tap_helpscout.streams import STREAMS
-from tests.integration.conftest import ROOT, installed, shortly_before
+from tests.fake_data import build
+from tests.fake_helpscout import FakeHelpScout
+from tests.integration.conftest import ROOT, Outage, asked_since, installed, shortly_before
 
 EXAMPLE = ROOT / "examples" / "meltano" / "meltano.yml"
 STATE_ID = "dev:tap-helpscout-to-target-jsonl"
@@ -20,36 +24,44 @@ TOKENS = {"refresh_token", "access_token", "access_token_expires_at", "access_to
 
 
 class Project:
-    """The example, two folders below the checkout as it was, run against a fake."""
+    """The example, two folders below the checkout as it was, run against fakes."""
 
-    def __init__(self, fake):
-        self.fake = fake
-        self.folder = ROOT / ".integration" / "meltano"
+    def __init__(self, name, secrets, env):
+        self.folder = ROOT / ".integration" / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         shutil.copy(EXAMPLE, self.folder)
         self._meltano = installed("meltano") / "meltano"
-        self._env = {
-            **os.environ,
-            "TAP_HELPSCOUT_CLIENT_ID": fake.client_id,
-            "TAP_HELPSCOUT_CLIENT_SECRET": fake.client_secret,
-            "TAP_HELPSCOUT_API_URL": fake.url,
-        }
+        self._secrets, self._env = secrets, {**os.environ, **env}
 
     def meltano(self, *args, code=0, **env):
-        """What a command said; the log is checked for secrets."""
+        """What a command said; the log is checked for secrets. An `env` of None is left out."""
+        env = {name: value for name, value in {**self._env, **env}.items() if value is not None}
         done = subprocess.run(
             [self._meltano, *args],
             cwd=self.folder,
-            env={**self._env, **env},
+            env=env,
             capture_output=True,
             text=True,
             timeout=600,
             check=False,
         )
-        assert done.returncode == code, done.stdout + done.stderr
-        assert self.fake.client_secret not in done.stdout + done.stderr
-        return done.stdout + done.stderr
+        said = done.stdout + done.stderr
+        assert done.returncode == code, said
+        assert not any(secret in said for secret in self._secrets)
+        return said
+
+    def state(self, state_id):
+        said = self.meltano("state", "get", state_id)
+        return json.loads(re.search(r"^\{.*\}$", said, re.MULTILINE)[0])["singer_state"]
+
+
+class OneAccount(Project):
+    """The example as its first lines say how to run it."""
+
+    def __init__(self, fake):
+        self.fake = fake
+        super().__init__("meltano", [fake.client_secret], credentials("TAP_HELPSCOUT", fake))
 
     def sync(self, *args, **env):
         """The rows that one run wrote, by stream."""
@@ -62,14 +74,18 @@ class Project:
             path.unlink()
         return rows, log
 
-    def state(self):
-        said = self.meltano("state", "get", STATE_ID)
-        return json.loads(re.search(r"^\{.*\}$", said, re.MULTILINE)[0])["singer_state"]
+
+def credentials(plugin, fake):
+    return {
+        f"{plugin}_CLIENT_ID": fake.client_id,
+        f"{plugin}_CLIENT_SECRET": fake.client_secret,
+        f"{plugin}_API_URL": fake.url,
+    }
 
 
 @pytest.fixture(name="project", scope="module")
 def _project(account):
-    project = Project(account.fake)
+    project = OneAccount(account.fake)
     project.meltano("install")
     return project
 
@@ -78,7 +94,7 @@ def _project(account):
 def _runs(project):
     """Two runs with an edit in between: what each brought, and the state after the first."""
     first, _ = project.sync()
-    source, state = project.fake.truth_counts(), project.state()
+    source, state = project.fake.truth_counts(), project.state(STATE_ID)
     edited = project.fake.conversation_ids[7]
     project.fake.touch(edited)
     second, _ = project.sync()
@@ -89,7 +105,7 @@ def _runs(project):
         "edited": edited,
         "second": second,
         "requests": project.fake.requests,
-        "state after": project.state(),
+        "state after": project.state(STATE_ID),
     }
 
 
@@ -100,7 +116,7 @@ def counts(rows):
 def test_the_example_names_every_setting_and_keeps_the_secrets():
     settings = re.findall(
         r"- name: (\w+)(\n +sensitive: true)?",
-        EXAMPLE.read_text().partition("settings:")[2].partition("loaders:")[0],
+        EXAMPLE.read_text().partition("settings:")[2].partition("settings_group_validation:")[0],
     )
     assert [name for name, _ in settings] == [
         field.name for field in dataclasses.fields(Config) if field.name not in TOKENS
@@ -183,3 +199,120 @@ def test_a_refused_secret_is_explained(project):
 def test_meltano_does_not_show_the_secret(project):
     said = project.meltano("config", "list", "tap-helpscout")
     assert "client_secret" in said
+
+
+@pytest.fixture(name="fakes", scope="module")
+def _fakes():
+    """Two accounts with credentials and rows of their own."""
+    with contextlib.ExitStack() as stack:
+        yield {
+            name: stack.enter_context(
+                FakeHelpScout(
+                    build(conversations, seed=conversations),
+                    page_size=5,
+                    client_id=f"{name}-id",
+                    client_secret=f"the secret of {name}",
+                )
+            )
+            for name, conversations in (("north", 90), ("south", 200))
+        }
+
+
+@pytest.fixture(name="accounts", scope="module")
+def _accounts(fakes, postgres):
+    """The project with both accounts, installed."""
+    env = {
+        **credentials("TAP_HELPSCOUT_NORTH", fakes["north"]),
+        **credentials("TAP_HELPSCOUT_SOUTH", fakes["south"]),
+        "TAP_HELPSCOUT_RETRY_SECONDS": "0",
+        "TARGET_POSTGRES_HOST": "127.0.0.1",
+        "TARGET_POSTGRES_PORT": str(postgres.port),
+        "TARGET_POSTGRES_USER": "helpscout",
+        "TARGET_POSTGRES_PASSWORD": "unused",
+        "TARGET_POSTGRES_DATABASE": "postgres",
+    }
+    project = Project("meltano-accounts", [fake.client_secret for fake in fakes.values()], env)
+    project.meltano("install")
+    return project
+
+
+@pytest.fixture(name="nights", scope="module")
+def _nights(accounts, fakes, postgres):
+    """Two nights: in the first, Help Scout fails account south in the middle."""
+
+    def night(south):
+        for fake in fakes.values():
+            fake.clear()
+        accounts.meltano("run", "north")
+        accounts.meltano("run", "south", code=south)
+        return SimpleNamespace(
+            requests={name: fake.requests for name, fake in fakes.items()},
+            states={
+                name: accounts.state(f"dev:tap-helpscout-{name}-to-target-postgres")
+                for name in fakes
+            },
+            conversations={
+                name: {
+                    row["id"]
+                    for row in postgres.rows(f"SELECT id FROM helpscout_{name}.conversations")
+                }
+                for name in fakes
+            },
+        )
+
+    outage = Outage(fakes["south"], after=20)
+    first = night(south=1)
+    outage.end()
+    return first, night(south=0)
+
+
+def test_accounts_have_schemas_of_their_own(nights, fakes):
+    _, second = nights
+    # The example has south begin later.
+    assert second.conversations == {
+        "north": set(fakes["north"].conversation_ids),
+        "south": {
+            key
+            for key in fakes["south"].conversation_ids
+            if fakes["south"].modified(key).year >= 2024
+        },
+    }
+
+
+def test_an_account_that_fails_leaves_the_other_alone(nights, fakes):
+    first, _ = nights
+    assert first.conversations["north"] == set(fakes["north"].conversation_ids)
+    assert 0 < len(first.conversations["south"]) < len(nights[1].conversations["south"])
+
+
+@pytest.mark.parametrize("account", ["north", "south"])
+def test_accounts_go_on_from_states_of_their_own(nights, account):
+    first, second = nights
+    bookmark = first.states[account]["bookmarks"]["conversations"]
+    assert asked_since(first.requests[account]) < shortly_before(bookmark)
+    assert asked_since(second.requests[account]) >= shortly_before(bookmark)
+
+
+def test_the_states_of_the_accounts_differ(nights):
+    first, _ = nights
+    assert first.states["north"] != first.states["south"]
+
+
+def test_an_account_without_credentials_does_not_take_those_of_another(accounts, fakes):
+    for fake in fakes.values():
+        fake.clear()
+    log = accounts.meltano("run", "south", code=1, TAP_HELPSCOUT_SOUTH_CLIENT_ID=None)
+    assert "client_id" in log
+    assert not any(fake.requests for fake in fakes.values())
+
+
+def test_an_account_without_credentials_takes_those_of_the_plugin_above(accounts, fakes):
+    # As the example warns.
+    fakes["south"].clear()
+    accounts.meltano(
+        "run",
+        "south",
+        TAP_HELPSCOUT_SOUTH_CLIENT_ID=None,
+        TAP_HELPSCOUT_CLIENT_ID=fakes["south"].client_id,
+    )
+    assert fakes["south"].requests
