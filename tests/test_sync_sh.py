@@ -21,7 +21,7 @@ import pytest
 
 from tests import stand_ins
 from tests.conftest import TAP, Run, Tap
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout
 from tests.readme import blocks, section
 from tests.stand_ins import ROOT
 from tests.target import Target

@@ -19,8 +19,7 @@ import pytest
 
 from tap_helpscout.streams import STREAMS
 from tests.conftest import TAP
-from tests.fake_data import build
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout, build
 from tests.integration.conftest import (
     ROOT,
     Outage,

@@ -13,8 +13,7 @@ import pytest
 
 from tap_helpscout.config import Config
 from tap_helpscout.streams import STREAMS
-from tests.fake_data import build
-from tests.fake_helpscout import FakeHelpScout
+from tests.fake import FakeHelpScout, build
 from tests.integration.conftest import ROOT, Outage, asked_since, installed, shortly_before
 
 EXAMPLE = ROOT / "examples" / "meltano" / "meltano.yml"

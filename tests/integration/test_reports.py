@@ -15,8 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.fake import stamp
-from tests.fake import FakeHelpScout
+from tests.fake import FakeHelpScout, stamp
 from tests.integration.conftest import ROOT, Pipe, Postgres, installed, run
 from tests.readme import blocks, code, section, table
 
