@@ -86,24 +86,37 @@ class RangeReader:
 
         Raises ApiError where not every row can be read.
         """
-        params = dict(self._stream.params)
-        first = self._fetch({**params, **OLDEST_FIRST, **since_params(window.low)}, FIRST)
-        self.counted = first.total  # to tell how far a run is, long before the last batch
+        first = self.first_page(window)
         yield from self._read_hidden(window, first)
         if first.is_whole_list:
             yield Batch(first.rows, completes=window)
         else:
-            yield from self._read_long(params, window, first)
+            yield from self._read_long(self._stream.params, window, first)
 
-    def _read_hidden(self, window: Window, first: Page) -> Iterator[Batch]:
-        """The rows that the list may leave out, where it cannot be shown that it brings them."""
+    def first_page(self, window: Window) -> Page:
+        """The first page of what was modified since the window's low, oldest first."""
+        params = {**self._stream.params, **OLDEST_FIRST, **since_params(window.low)}
+        first = self._fetch(params, FIRST)
+        self.counted = first.total  # to tell how far a run is, long before the last batch
+        return first
+
+    def hidden_rows(self, window: Window, first: Page) -> Page | None:
+        """The first page of the rows that the list leaves out; None where there are none, or where
+        one of them is found in the list, of which `first` is the first page."""
         hidden = self._stream.hidden
         if not hidden:
-            return
-        params = {**self._stream.params, **hidden.params}
-        rows = self._fetch({**params, **OLDEST_FIRST, **since_params(window.low)}, FIRST)
-        ask = self._ask(dict(self._stream.params))
-        if not rows.rows or list_has_hidden_rows(ask, hidden, rows, first):
+            return None
+        params = {**self._stream.params, **hidden.params, **OLDEST_FIRST}
+        rows = self._fetch({**params, **since_params(window.low)}, FIRST)
+        if not rows.rows or list_has_hidden_rows(
+            self._ask(self._stream.params), hidden, rows, first
+        ):
+            return None
+        return rows
+
+    def _read_hidden(self, window: Window, first: Page) -> Iterator[Batch]:
+        hidden, rows = self._stream.hidden, self.hidden_rows(window, first)
+        if not hidden or not rows:
             return
         LOGGER.warning(
             "%s: %s is not in the list with %s: it is read as a list of its own, %s rows",
@@ -115,7 +128,7 @@ class RangeReader:
         if rows.is_whole_list:
             yield Batch(rows.rows)
             return
-        for batch in self._read_long(params, window, rows):
+        for batch in self._read_long({**self._stream.params, **hidden.params}, window, rows):
             yield Batch(batch.rows)
 
     def _read_long(self, params: Params, window: Window, first: Page) -> Iterator[Batch]:
