@@ -5,6 +5,7 @@ import sys
 
 import singer
 
+from tap_helpscout.check import Check, Status
 from tap_helpscout.client import open_client
 from tap_helpscout.command_line import Arguments, parse_args
 from tap_helpscout.config import Config, misspelt, parse_config
@@ -39,7 +40,10 @@ def run(args: Arguments, guard: SignalGuard) -> int:
     """Does what the command line says; the exit code."""
     try:
         open_output()
-        code = write_catalog(args) if args.discover else sync(args, guard)
+        if args.discover:
+            code = write_catalog(args)
+        else:
+            code = check(args, guard) if args.check else sync(args, guard)
         with output_errors_in_words():
             sys.stdout.flush()
         return code
@@ -71,6 +75,18 @@ def sync(args: Arguments, guard: SignalGuard) -> int:
     client = open_client(str(args.config), config, args.dev, guard)
     failed = Sync(client, config, selected, state, MessageWriter(guard)).run()
     return 1 if failed else 0
+
+
+def check(args: Arguments, guard: SignalGuard) -> int:
+    """Says what a run will find; the exit code."""
+    config, selected = load_config(args), load_selection(args)
+    client = open_client(str(args.config), config, args.dev, guard)
+    is_good = True
+    for line in Check(client, config, selected).lines():
+        is_good = is_good and line.status is not Status.FAILED
+        with output_errors_in_words():
+            print(line, flush=True)
+    return 0 if is_good else 1
 
 
 def load_config(args: Arguments) -> Config:

@@ -75,6 +75,15 @@ class Tokens:
                 return self._token
             return self._renew()
 
+    def in_words(self) -> str:
+        """Which grant is used, and until when its token lives."""
+        if self._dev:
+            return "the access token of the config, which is not renewed"
+        grant = "refresh token" if self._config.refresh_token else "client credentials"
+        if not self._expires_at:
+            return grant
+        return f"{grant}; the token lives until {self._expires_at:%Y-%m-%d %H:%M} UTC"
+
     def refuse(self, token: str) -> bool:
         """Takes note that the API refuses a token; whether another can be had."""
         with self._lock:

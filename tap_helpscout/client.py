@@ -63,6 +63,15 @@ class Client:
         return self._transport.requests_sent
 
     @property
+    def requests_left(self) -> int | None:
+        """How many requests the account may still make in this minute, None where it is unknown."""
+        return self._transport.requests_left
+
+    def credentials(self) -> str:
+        """Which grant is used, and until when its token lives, in words."""
+        return self._tokens.in_words()
+
+    @property
     def seconds_per_request(self) -> float:
         """How long a response took on average, waiting for the rate limit aside."""
         return self._transport.seconds_per_request

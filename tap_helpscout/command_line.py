@@ -10,6 +10,8 @@ from typing import NoReturn
 
 EXAMPLES = """
 examples:
+  tap-helpscout --config config.json --check
+      what works on this account, and how long a first sync will take
   tap-helpscout --config config.json | target-jsonl >> states.jsonl
       read the account, into the files of a target
   tap-helpscout --config config.json --state state.json | target-jsonl >> states.jsonl
@@ -18,7 +20,7 @@ examples:
       choose streams and fields; hand the file over with --catalog
 
 exit codes:
-  0         all that was selected has been read
+  0         all that was selected has been read; or can be, for --check
   1         something failed; the last lines of the log say what
   130, 143  ended by Ctrl-C or SIGTERM
 
@@ -35,6 +37,7 @@ class Arguments:
     state: str | None
     catalog: str | None
     discover: bool
+    check: bool
     select: tuple[str, ...]
     dev: bool
 
@@ -61,6 +64,8 @@ def parse_args(argv: Sequence[str] | None = None) -> Arguments:
             "--select goes with --discover: write a catalog with "
             "--discover --select … > catalog.json, then read with --catalog catalog.json"
         )
+    if options.check and options.discover:
+        parser.error("--check and --discover are two commands: give one of them")
     if not options.discover and not options.config:
         parser.error("--config is needed, or --discover")
     return Arguments(**{**vars(options), "select": tuple(options.select)})
@@ -89,6 +94,11 @@ def _parser() -> Parser:
         "--discover",
         action="store_true",
         help="write the catalog to stdout and end; needs no config",
+    )
+    add(
+        "--check",
+        action="store_true",
+        help="ask the account what works, how much there is and how long a first sync takes",
     )
     add(
         "--select",

@@ -48,9 +48,9 @@ def estimated_seconds(requests: int, rows: int, cost: RequestCost) -> float:
     return max(network, rows * SECONDS_PER_ROW, cost.seconds_allowed_for(requests))
 
 
-def in_words(number: int, what: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def in_words(number: int, what: str, plural: str | None = None) -> str:
+    """`1 row`, `2 rows`, `3 inboxes`."""
+    return f"{number} {what if number == 1 else plural or f'{what}s'}"
 
 
 def duration(seconds: float) -> str:

@@ -107,6 +107,7 @@ class Transport:
         self.redactor = Redactor()
         self.redactor.add(config.client_secret, config.refresh_token, config.access_token)
         self._config = config
+        self.requests_left: int | None = None  # in this minute, of the whole account
         self._seconds = 0.0  # that all requests together took
         self._slots = threading.BoundedSemaphore(config.concurrency)
         self._session = requests.Session()
@@ -195,6 +196,8 @@ class Transport:
         limit = _parse_limit(response.headers.get("X-RateLimit-Limit-Minute"))
         if limit:
             self.limiter.limit = limit
+        left = response.headers.get("X-RateLimit-Remaining-Minute", "")
+        self.requests_left = int(left) if re.fullmatch("[0-9]{1,9}", left) else None
 
     def _refusal(self, what: str, response: requests.Response) -> HelpScoutError:
         """What is raised for a response that is not 200.

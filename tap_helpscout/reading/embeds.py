@@ -81,7 +81,8 @@ class EmbedVerifier:
     """
 
     def __init__(self, embed: Embed) -> None:
-        self._embed = embed
+        self._embed, self.name, self.telling_kind = embed, embed.name, embed.telling_kind
+        self.why_disabled = ""
         self.state = EmbedState.UNVERIFIED
         self._has_worked = False
         self._failures = 0
@@ -131,10 +132,9 @@ class EmbedVerifier:
 
     def treatment(self, parent: Row) -> Treatment:
         """How the children of a parent are to be read."""
-        children = self.embedded(parent)
-        may_be_whole = bool(children) and self._embed.may_be_whole(parent, children)
-        if self.state is EmbedState.DISABLED or not may_be_whole:
+        if self.state is EmbedState.DISABLED or not self.is_comparable(parent):
             return Treatment.LIST
+        children = self.embedded(parent)
         if self.state is EmbedState.UNVERIFIED or self._may_be_cut(children):
             return Treatment.LIST_AND_COMPARE
         self._uses += 1
@@ -143,12 +143,17 @@ class EmbedVerifier:
             return Treatment.LIST_AND_COMPARE
         return Treatment.USE
 
+    def is_comparable(self, parent: Row) -> bool:
+        """Whether the embedded children may be all there are, and whole."""
+        children = self.embedded(parent)
+        return bool(children) and self._embed.may_be_whole(parent, children)
+
     def may_be_verified_by(self, parent: Row) -> bool:
         """Whether the listing of this parent may decide how all that follow are read."""
         return (
             self.state is EmbedState.UNVERIFIED
             and not self._has_matched_telling
-            and self._is_telling(self.embedded(parent))
+            and self.count_telling(self.embedded(parent)) > 0
         )
 
     def matched(self, children: list[Row]) -> None:
@@ -156,7 +161,7 @@ class EmbedVerifier:
         self._matches += 1
         self._lengths.confirm(len(children))
         self._sizes.confirm(self._largest_size(children))
-        self._has_matched_telling |= self._is_telling(children)
+        self._has_matched_telling |= self.count_telling(children) > 0
         self._verify_if_enough()
 
     def differed(self, parent: Row, how: str) -> None:
@@ -173,6 +178,7 @@ class EmbedVerifier:
     def _disable(self, why: str) -> None:
         if self.state is not EmbedState.DISABLED:
             self.state = EmbedState.DISABLED
+            self.why_disabled = why
             LOGGER.warning(
                 "embedded %s are not used in this run (%s): they are listed for each parent, which "
                 "takes a request each",
@@ -180,8 +186,9 @@ class EmbedVerifier:
                 why,
             )
 
-    def _is_telling(self, children: list[Row]) -> bool:
-        return any(self._embed.telling_kind in self._embed.kinds_of(child) for child in children)
+    def count_telling(self, children: list[Row]) -> int:
+        """How many of these children are of the telling kind."""
+        return sum(self.telling_kind in self._embed.kinds_of(child) for child in children)
 
     def _largest_size(self, children: list[Row]) -> int:
         return max(map(self._embed.size_of, children), default=0)

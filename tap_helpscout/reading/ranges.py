@@ -114,6 +114,18 @@ class RangeReader:
             return None
         return rows
 
+    def sample_pages(self, window: Window, first: Page, number: int) -> list[Page]:
+        """So many pages spread over a list, of which `first` is the first; fewer where it does not
+        give them."""
+        params = {**self._stream.params, **OLDEST_FIRST, **since_params(window.low)}
+        step = max(first.page_count // number, 1)
+        pages = [first]
+        for page in range(1 + step, first.page_count + 1, step):
+            pages.append(fetch_if_there(partial(self._fetch, params), {"page": page}))
+            if len(pages) >= number:
+                break
+        return pages
+
     def _read_hidden(self, window: Window, first: Page) -> Iterator[Batch]:
         hidden, rows = self._stream.hidden, self.hidden_rows(window, first)
         if not hidden or not rows:

@@ -1,0 +1,283 @@
+"""`--check`: what works on an account, whether it will be complete, and how long a first sync takes.
+
+It asks what a run asks before it trusts something, and at most some 60 requests on an account of
+any size. No name, address or token is in its lines: they may go into a bug report.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import singer
+
+from tap_helpscout.client import Client
+from tap_helpscout.config import Config
+from tap_helpscout.dates import EARLIEST, format_datetime, seconds_before
+from tap_helpscout.progress import estimated_seconds, in_words
+from tap_helpscout.reading.completeness import read_until_complete
+from tap_helpscout.reading.embeds import Comparison, EmbedState, EmbedVerifier
+from tap_helpscout.reading.lists import fetch_listed
+from tap_helpscout.reading.pages import Page
+from tap_helpscout.reading.ranges import RangeReader
+from tap_helpscout.reading.windows import Window
+from tap_helpscout.stream_run import Context, StreamRun, plan_run
+from tap_helpscout.streams import Row, Stream, children_of
+from tap_helpscout.transport import ApiError, HelpScoutError
+
+LOGGER = singer.get_logger()
+
+# Chosen, to stay below some 60 requests: how many pages of a long list are looked at for what its
+# rows are like, how many listings are compared, of how many parents the children are counted.
+SAMPLE_PAGES = 8
+COMPARED_PARENTS = 3
+COUNTED_PARENTS = 4
+# Measured: a list in windows takes so many times its pages, with probes and windows that were
+# refused; and a parent whose children are listed takes so many requests.
+REQUESTS_PER_PAGE = 1.1
+REQUESTS_PER_LISTING = 1.1
+
+
+class Status(Enum):
+    """How a finding is to be taken."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """Complete, but slower or otherwise than usual."""
+    FAILED = "failed"
+    """Cannot be read; the words say what to do."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One finding."""
+
+    name: str
+    status: Status
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.name:<27}  {self.status.value:<7}  {self.words}"
+
+
+@dataclass
+class Size:
+    """What a first sync will take, as far as it is known."""
+
+    requests: float = 0
+    rows: float = 0
+
+    def add(self, requests: float, rows: float) -> None:
+        """Something more is to be read."""
+        self.requests += requests
+        self.rows += rows
+
+
+class Check:
+    """Asks an account what a run will find."""
+
+    def __init__(self, client: Client, config: Config, selected: Mapping[str, Any]) -> None:
+        self._client, self._config = client, config
+        planned = [plan_run(stream, selected) for stream in children_of(None)]
+        self._roots = [run for run in planned if run]
+        self._size = Size()
+        self._end = EARLIEST
+
+    def lines(self) -> Iterator[Line]:
+        """The findings, each as soon as it is made."""
+        try:
+            self._end = self._client.run_start()
+            yield from self._account()
+            for root in sorted(self._roots, key=lambda root: not root.stream.is_windowed):
+                LOGGER.info("checking %s", root.name)
+                check = self._range if root.stream.is_windowed else self._list
+                yield from _or_failed(root.name, check(root))
+        except HelpScoutError as error:
+            yield Line("credentials", Status.FAILED, str(error))
+            return
+        yield self._first_sync()
+
+    # -- the account -----------------------------------------------------------------------------
+
+    def _account(self) -> Iterator[Line]:
+        yield Line("credentials", Status.OK, self._client.credentials())
+        yield from _or_failed("user", self._user())
+        allowed, left = self._client.limiter.allowed, self._client.requests_left
+        words = f"{self._client.limiter.limit} requests a minute, "
+        words += f"{left} left; " if left is not None else ""
+        yield Line("rate limit", Status.OK, f"{words}the tap uses up to {allowed}")
+
+    def _user(self) -> Iterator[Line]:
+        # https://developer.helpscout.com/mailbox-api/endpoints/users/get-resource-owner
+        user = self._client.get("/v2/users/me")
+        user = user if isinstance(user, dict) else {}
+        words = f"user {user.get('id')}, {user.get('role')}"
+        yield Line(
+            "user", Status.OK, f"{words}; sees {in_words(self._inboxes(), 'inbox', 'inboxes')}"
+        )
+
+    def _inboxes(self) -> int:
+        body = self._client.get("/v2/mailboxes")
+        page = body.get("page") if isinstance(body, dict) else None
+        total = page.get("totalElements") if isinstance(page, dict) else None
+        return total if isinstance(total, int) else 0
+
+    # -- lists that are read whole ---------------------------------------------------------------
+
+    def _context(self) -> Context:
+        return {
+            "start": format_datetime(self._config.start_date),
+            "end": format_datetime(self._end),
+        }
+
+    def _list(self, root: StreamRun) -> Iterator[Line]:
+        page = fetch_listed(self._client, root.stream, self._context())
+        self._size.add(page.page_count, _count(page))
+        if root.selected:
+            yield Line(root.name, Status.OK, _counted(page))
+        for child in root.children:
+            yield from _or_failed(child.name, self._children(child, page))
+
+    def _children(self, child: StreamRun, parents: Page) -> Iterator[Line]:
+        rows = [row for row in parents.rows if row.get("id") is not None][:COUNTED_PARENTS]
+        pages = [self._children_of(child.stream, row) for row in rows]
+        found = sum(map(_count, pages))
+        number = _count(parents)
+        share = number / max(len(rows), 1)
+        self._size.add(sum(page.page_count for page in pages) * share, found * share)
+        words = (
+            f"{found} below {number}"
+            if len(rows) == number
+            else (f"{found} below the first {len(rows)} of {number}")
+        )
+        yield Line(child.name, Status.OK, words)
+
+    def _children_of(self, stream: Stream, parent: Row) -> Page:
+        context = {**self._context(), stream.parent_keys[-1]: parent["id"]}
+        return fetch_listed(self._client, stream, context)
+
+    # -- lists that are read in windows ----------------------------------------------------------
+
+    def _range(self, root: StreamRun) -> Iterator[Line]:
+        child = next((run for run in root.children if run.verifier), None)
+        verifier = child.verifier if child else None
+        settled = seconds_before(self._end, self._config.lookback_seconds)
+        reader = RangeReader(self._client, root.stream, verifier, settled)
+        window = Window(self._config.start_date, self._end)
+        first = reader.first_page(window)
+        since = f"since {self._config.start_date:%Y-%m-%d}"
+        if root.selected:
+            yield Line(root.name, Status.OK, f"{_counted(first)} {since}")
+        self._size.add(_count(first) / max(first.size or 1, 1) * REQUESTS_PER_PAGE, _count(first))
+        yield from self._date_filter(root, reader, first, window)
+        if child and verifier:
+            samples = reader.sample_pages(window, first, SAMPLE_PAGES)
+            rows = [row for page in samples for row in page.rows]
+            yield from _or_failed(child.name, self._embedded(child, verifier, rows, _count(first)))
+        yield from self._hidden(root, reader, first, window)
+
+    def _date_filter(
+        self, root: StreamRun, reader: RangeReader, first: Page, window: Window
+    ) -> Iterator[Line]:
+        name = f"{root.name}: date filter"
+        if first.is_whole_list:
+            yield Line(name, Status.OK, "not needed: the list has one page")
+            return
+        finding = reader.date_filter(root.stream.params, first, window)
+        if finding.holds:
+            yield Line(name, Status.OK, finding.words)
+        else:
+            words = f"{finding.words}: the list is read from page to page, which takes longer"
+            yield Line(name, Status.WARNING, words)
+
+    def _hidden(
+        self, root: StreamRun, reader: RangeReader, first: Page, window: Window
+    ) -> Iterator[Line]:
+        hidden = root.stream.hidden
+        if not hidden:
+            return
+        rows = reader.hidden_rows(window, first)
+        if rows:
+            self._size.add(rows.page_count, _count(rows))
+            params = " ".join(f"{name}={value}" for name, value in root.stream.params.items())
+            words = f"{_counted(rows)}, not in {params}: read as a list of its own"
+            yield Line(hidden.name, Status.WARNING, words)
+        else:
+            yield Line(hidden.name, Status.OK, "none, or in the list with all others")
+
+    def _embedded(
+        self, child: StreamRun, verifier: EmbedVerifier, parents: list[Row], number: int
+    ) -> Iterator[Line]:
+        """Compares some listings with what was embedded, as a run does before it uses it."""
+        name, embed = f"embedded {verifier.name}", child.stream.embed
+        telling = [row for row in parents if verifier.may_be_verified_by(row)]
+        telling = [row for row in telling if verifier.is_comparable(row)]
+        compared = [
+            self._compare(child.stream, verifier, row) for row in telling[:COMPARED_PARENTS]
+        ]
+        listed = [row for row in parents if not verifier.is_comparable(row)]
+        share = len(listed) / max(len(parents), 1)
+        children = sum(len(verifier.embedded(row)) for row in parents) / max(len(parents), 1)
+        if verifier.state is EmbedState.DISABLED:
+            share = 1
+            words = f"{verifier.why_disabled}: listed below each parent, a request each"
+            yield Line(name, Status.WARNING, words)
+        elif compared:
+            yield Line(name, Status.OK, compared[-1])
+        elif embed and parents:
+            words = f"none with a {embed.telling_kind} in the sample: compared during the sync"
+            yield Line(name, Status.OK, words)
+        self._size.add(number * share * REQUESTS_PER_LISTING, number * max(children, 1))
+        if child.selected:
+            words = f"about {round(number * children)}, {round(100 * share)} % of parents by a list"
+            yield Line(child.name, Status.OK, words)
+
+    def _compare(self, stream: Stream, verifier: EmbedVerifier, parent: Row) -> str:
+        context = {**self._context(), stream.parent_keys[-1]: parent["id"]}
+
+        def fetch(params: Mapping[str, Any]) -> Page:
+            return fetch_listed(self._client, stream, context, params)
+
+        comparison, listed = Comparison(verifier, parent), []
+        for rows in read_until_complete(self._client, stream, fetch):
+            listed += rows
+        for row in listed:
+            comparison.add(row)
+        comparison.finish()
+        telling = in_words(verifier.count_telling(listed), verifier.telling_kind)
+        return f"match the listing of {parent['id']} ({len(listed)} {verifier.name}, {telling})"
+
+    # -- how long --------------------------------------------------------------------------------
+
+    def _first_sync(self) -> Line:
+        requests, rows = math.ceil(self._size.requests) + 2, round(self._size.rows)
+        seconds = estimated_seconds(requests, rows, self._client)
+        words = f"about {requests} requests, {_in_time(seconds)} at {self._client.limiter.allowed} a minute"
+        return Line("first sync", Status.OK, words)
+
+
+def _or_failed(name: str, lines: Iterator[Line]) -> Iterator[Line]:
+    """The lines, and one that says what failed if one of them could not be made."""
+    try:
+        yield from lines
+    except ApiError as error:
+        yield Line(name, Status.FAILED, str(error))
+
+
+def _count(page: Page) -> int:
+    return len(page.rows) if page.total is None else page.total
+
+
+def _counted(page: Page) -> str:
+    if page.total is None and not page.is_whole_list:
+        return "an unknown number"
+    return str(_count(page))
+
+
+def _in_time(seconds: float) -> str:
+    if seconds < 120:
+        return in_words(max(1, round(seconds)), "second")
+    if seconds < 7200:
+        return in_words(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} hours"

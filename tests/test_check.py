@@ -1,0 +1,149 @@
+"""--check: what it says is what a run will do, it asks little, and it shows nothing personal."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.conftest import TAP, Tap
+from tests.fake import FakeHelpScout, build
+from tests.readme import blocks, section
+
+LINE = re.compile(r"(\S.*?)  +(ok|warning|failed)  +(\S.*)")
+MOST_REQUESTS = 60
+
+
+def check(tap, *args, env=None, **kwargs):
+    """(exit code, {name: (status, words)}, output, log)"""
+    tap.fake.clear()
+    done = subprocess.run(
+        tap.command("--check", *args, **kwargs),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        env=tap.env(env),
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    lines = [LINE.fullmatch(line).groups() for line in done.stdout.splitlines()]
+    return done.returncode, {name: (status, words) for name, status, words in lines}, done.stdout
+
+
+@pytest.fixture(name="account", scope="module")
+def _account():
+    return build(600)
+
+
+@pytest.fixture(name="fake")
+def _fake(account):
+    with FakeHelpScout(account) as fake:
+        yield fake
+
+
+def statuses(lines):
+    return {name: status for name, (status, _) in lines.items() if status != "ok"}
+
+
+def test_all_is_well(fake, tap):
+    code, lines, _ = check(tap)
+    assert code == 0 and not statuses(lines)
+    assert lines["user"][1] == "user 501, owner; sees 3 inboxes"
+    assert lines["conversations"][1] == "600 since 2010-01-01"
+    assert lines["customers: date filter"][1].startswith("windows add up: 300 of 300;")
+    assert "client credentials" in lines["credentials"][1]
+    assert len(fake.requests) <= MOST_REQUESTS and not fake.unknown_parameters
+
+
+def test_it_looks_as_the_readme_shows(fake, tap):
+    def shape(text):
+        return [
+            re.sub(r"# (second|minute)s?", "# seconds", re.sub(r"\d+", "#", line)) for line in text
+        ]
+
+    fake.rate_limit = 400
+    _, _, output = check(tap)
+    shown = next(
+        block["text"]
+        for block in blocks(section("Five minutes to first data"), "text")
+        if block["text"].startswith("credentials")
+    )
+    assert shape(output.splitlines()) == shape(shown.splitlines())
+
+
+@pytest.mark.parametrize(
+    "options, name, status, words",
+    [
+        ({"query_finds": "nothing"}, "conversations: date filter", "warning", "query finds 0 of"),
+        ({"query_finds": "refused"}, "customers: date filter", "warning", "answered 400"),
+        ({"totals": "none"}, "conversations: date filter", "warning", "does not say how many"),
+        ({"embed": "cut_bodies"}, "embedded threads", "warning", "a request each"),
+        ({"embed": "error_500"}, "embedded threads", "warning", "answered 500"),
+        ({"status_all_has_spam": False}, "spam", "warning", "read as a list of its own"),
+        ({"plan": "standard"}, "happiness_ratings_report", "failed", "deselect the stream"),
+    ],
+)
+def test_each_finding(fake, tap, options, name, status, words):
+    fake.set(**options)
+    tap.configure(retry_seconds=1)
+    code, lines, _ = check(tap)
+    assert lines[name][0] == status and words in lines[name][1], lines
+    assert code == (1 if status == "failed" else 0)
+    assert len(fake.requests) <= MOST_REQUESTS
+
+
+def test_what_it_says_is_what_the_run_does(fake, tap):
+    fake.set(query_finds="nothing", embed="no_hidden", status_all_has_spam=False)
+    _, lines, _ = check(tap)
+    log = tap.good_run().log
+    assert lines["conversations: date filter"][1].split(":")[0] in log
+    assert "embedded threads are not used" in log and "spam is not in the list" in log
+
+
+def test_refused_credentials_are_one_line(tap):
+    tap.configure(client_secret="wrong-secret")
+    code, lines, output = check(tap)
+    assert code == 1 and list(lines) == ["credentials"] and lines["credentials"][0] == "failed"
+    assert "Check client_id and client_secret" in output and "wrong-secret" not in output
+
+
+def test_only_what_the_catalog_selects(fake, tap):
+    _, lines, _ = check(tap, catalog=tap.select("users", "team_members"))
+    assert set(lines) == {
+        "credentials",
+        "user",
+        "rate limit",
+        "users",
+        "team_members",
+        "first sync",
+    }
+    assert not any("conversations" in request.path for request in fake.requests)
+
+
+def test_nothing_personal_and_no_secret_is_shown(fake, tap):
+    tap.configure(refresh_token=fake.new_refresh_token())
+    _, _, output = check(tap)
+    people = [fake.customer(key) for key in fake.customer_ids] + fake.tables["users"]
+    for person in people:
+        assert f"{person['firstName']} {person['lastName']}" not in output
+        assert person.get("email", "@") not in output
+    for name in ("client_secret", "refresh_token", "access_token"):
+        assert tap.config[name] not in output
+
+
+def test_a_large_account_is_asked_no_more(tmp_path):
+    with FakeHelpScout(build(20_000, 9000)) as fake:
+        code, lines, _ = check(Tap(fake, tmp_path))
+        assert code == 0 and lines["conversations"][1].startswith("20000 ")
+        assert len(fake.requests) <= MOST_REQUESTS
+
+
+def test_no_message_is_written_and_no_state_read(tap):
+    code, _, output = check(tap, state={"bookmarks": {"users": "2026-01-01T00:00:00Z"}})
+    assert code == 0 and '"type"' not in output
+
+
+def test_check_and_discover_are_two_commands():
+    done = subprocess.run(
+        [TAP, "--discover", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "two commands" in done.stderr
