@@ -281,5 +281,5 @@ def test_folders_catch_up_when_selected_later_than_mailboxes(tap, fake):
 def test_a_bad_state_is_refused_in_words_before_any_request(tap, fake, state, words):
     run = tap.run(state=state)
     assert run.code == 1 and not fake.requests and not run.messages
-    (line,) = run.log.splitlines()
+    line, *_ = run.log.splitlines()
     assert line.startswith("CRITICAL the state file") and "state.json" in line and words in line

@@ -124,6 +124,22 @@ class Completeness:
         return 1 if is_stable else MAX_IDLE_PASSES
 
 
+def is_the_end(stream: Stream, verdict: Verdict, missing: int, refusal: ApiError | None) -> bool:
+    """Whether a list is not to be read again, and in the log why or why not.
+
+    Raises ApiError where it does not give what it counts: how it refused a page, if it did.
+    """
+    if verdict is Verdict.CUT:
+        raise refusal or ApiError(f"GET {stream.path} lists {missing} rows fewer than it counts")
+    if verdict is Verdict.READ_AGAIN:
+        LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)
+    if verdict is Verdict.OVERCOUNTED:
+        LOGGER.warning(
+            "%s: Help Scout counts %d more rows than it lists", stream.tap_stream_id, missing
+        )
+    return verdict is not Verdict.READ_AGAIN
+
+
 def all_pages(fetch: Fetch, announced: Iterable[Page]) -> Iterator[Page]:
     """The pages that a list announced, and those that follow the last of them."""
     trail = PageTrail()
@@ -151,19 +167,7 @@ def read_until_complete(
         for page in all_pages(fetch, announced or prefetched_pages(client, fetch, fetch(FIRST))):
             yield completeness.new_rows(page)
         verdict = completeness.end_pass()
-        if verdict is Verdict.COMPLETE:
+        if is_the_end(stream, verdict, completeness.missing, completeness.refusal):
             return
-        if verdict is Verdict.OVERCOUNTED:
-            LOGGER.warning(
-                "%s: Help Scout counts %d more rows than it lists",
-                stream.tap_stream_id,
-                completeness.missing,
-            )
-            return
-        if verdict is Verdict.CUT:
-            raise completeness.refusal or ApiError(
-                f"GET {stream.path} lists {completeness.missing} rows fewer than it counts"
-            )
-        LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)
         announced = None
     raise ApiError(f"GET {stream.path} changed in each of {MAX_PASSES} passes while it was read")

@@ -9,15 +9,11 @@ import math
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-import singer
-
 from tap_helpscout.dates import datetime_or_none
-from tap_helpscout.reading.completeness import Verdict
+from tap_helpscout.reading.completeness import Verdict, is_the_end
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.streams import Row, RowKey, Stream
 from tap_helpscout.transport import ApiError
-
-LOGGER = singer.get_logger()
 
 MAX_PASSES = 20  # chosen: more than one is needed only where totals or the order are wrong
 
@@ -135,19 +131,6 @@ def read_newest_first(
             number = reading.following(page)
         for page in later_pages():
             yield reading.new_later_rows(page)
-        verdict = reading.end_pass()
-        if verdict is Verdict.COMPLETE:
+        if is_the_end(stream, reading.end_pass(), reading.missing, refusal):
             return
-        if verdict is Verdict.OVERCOUNTED:
-            LOGGER.warning(
-                "%s: Help Scout counts %d more rows than it lists",
-                stream.tap_stream_id,
-                reading.missing,
-            )
-            return
-        if verdict is Verdict.CUT:
-            raise refusal or ApiError(
-                f"GET {stream.path} lists {reading.missing} rows fewer than it counts"
-            )
-        LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)
     raise ApiError(f"GET {stream.path} changed in each of {MAX_PASSES} passes while it was read")
