@@ -1,4 +1,4 @@
-"""Prefetching: taking items from an iterator, which sends their requests, before they are needed."""
+"""Prefetching: taking items from an iterator, which sends requests, before they are needed."""
 
 import collections
 from collections.abc import Callable, Iterable, Iterator

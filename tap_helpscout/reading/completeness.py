@@ -57,8 +57,8 @@ class Completeness:
         self._last_totals: set[int | None] = set()
         self._last_keys: set[RowKey] | None = None
         self._idle_passes = 0
+        # How many rows more the API counted than it gave, after the last pass.
         self.missing = 0
-        """How many rows more the API counted than it gave, after the last pass."""
         self.begin_pass()
 
     def begin_pass(self) -> None:
@@ -68,8 +68,8 @@ class Completeness:
         self._pages = 0
         self._page_size = 1
         self._seen_before = len(self._seen)
+        # How the API refused a page of this pass as not there.
         self.refusal: ApiError | None = None
-        """How the API refused a page of this pass as not there."""
 
     def new_rows(self, page: Page) -> list[Row]:
         """The rows of the pass's next page that no earlier page or pass has brought."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,7 +22,7 @@ from tap_helpscout.transport import ApiError
 PageParams = Mapping[str, str | int]
 """What is asked for beside the list's own parameters: nothing for its first page."""
 Fetch = Callable[[PageParams], "Page"]
-FIRST: PageParams = {}
+FIRST: PageParams = MappingProxyType({})
 # How a page is refused that is not there, past the end of its list or of one that has shrunk.
 NO_SUCH_PAGE = (400, 404, 410, 416, 422)
 
@@ -120,7 +121,7 @@ def _whole_number(value: Any) -> int | None:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if number >= 0 and float(value) == number else None
+    return number if 0 <= number == float(value) else None
 
 
 def _next_link(stream: Stream, body: dict[str, Any]) -> PageParams | None:
