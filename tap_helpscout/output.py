@@ -31,7 +31,7 @@ def open_output() -> None:
     if sys.stdout is None:
         raise OutputError("stdout is closed: the tap writes there")
     with output_errors_in_words():
-        sys.stdout = open(  # pylint: disable=consider-using-with  # for as long as the process lives
+        sys.stdout = open(  # pylint: disable=consider-using-with  # for the process's life
             sys.stdout.fileno(), "w", encoding="utf-8", closefd=False
         )
 

@@ -31,7 +31,9 @@ def _refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     ids=" ".join,
 )
 def test_options_long_and_short(argv: list[str]) -> None:
-    assert parse_args(argv) == Arguments("c", "s", "p", discover=False, select=(), dev=True)
+    assert parse_args(argv) == Arguments(
+        "c", "s", "p", discover=False, check=False, select=(), dev=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_options_long_and_short(argv: list[str]) -> None:
     ids=" ".join,
 )
 def test_discovery_needs_no_config(argv: list[str], select: tuple[str, ...]) -> None:
-    assert parse_args(argv) == Arguments(None, None, None, True, select, False)
+    assert parse_args(argv) == Arguments(None, None, None, True, False, select, False)
 
 
 def test_discovery_may_have_a_config() -> None:
@@ -88,6 +90,6 @@ def test_help_has_examples_exit_codes_and_the_place_of_the_readme(
         parse_args(["--help"])
     assert end.value.code == 0
     words = capsys.readouterr().out
-    assert len([line for line in words.splitlines() if line.startswith("  tap-helpscout ")]) == 3
+    assert len([line for line in words.splitlines() if line.startswith("  tap-helpscout ")]) == 4
     for word in ("exit codes:", "130, 143", "README.md", "'!customers.background'"):
         assert word in words
