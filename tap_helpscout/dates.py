@@ -13,7 +13,7 @@ def parse_datetime(text: object) -> datetime:
     Raises ValueError.
     """
     if not isinstance(text, str):
-        raise ValueError(f"{text!r} is not a date like 2020-01-31T00:00:00Z")
+        raise ValueError("it is not text, as a date like 2020-01-31T00:00:00Z is")
     try:
         parsed = ciso8601.parse_datetime(text)
         if parsed.tzinfo:

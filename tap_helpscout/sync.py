@@ -16,7 +16,7 @@ from tap_helpscout.files import ConfigError
 from tap_helpscout.output import OutputError
 from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.progress import Progress, Result
-from tap_helpscout.reading.lists import ChildRows, Meaning, read_children, read_listed
+from tap_helpscout.reading.lists import GONE, ChildRows, Meaning, read_children, read_listed
 from tap_helpscout.reading.ranges import RangeReader
 from tap_helpscout.reading.windows import Batch, Window
 from tap_helpscout.selection import SelectedStream
@@ -164,12 +164,23 @@ class Sync:
         for run in root.tree():
             if not run.selected or not run.stream.parent:
                 continue
+            start, run.start = run.start, None  # whatever their dates are: bookmarks have passed
             for parent_id in self._state.pending(run.name):
                 own = {**context, run.stream.parent_keys[-1]: parent_id}
-                rows = read_children(self._client, run.stream, own, {"id": parent_id}, None)
-                start, run.start = run.start, None
-                self._walk_children(Child(run, own, rows))
-                run.start = start
+                self._read_pending_parent(run, parent_id, own)
+            run.start = start
+
+    def _read_pending_parent(self, run: StreamRun, parent_id: int, context: Context) -> None:
+        what = f"{run.name}: {run.stream.parent_keys[-1]} {parent_id}"
+        rows = read_children(self._client, run.stream, context, {"id": parent_id}, None)
+        try:
+            self._walk(run, (Batch(rows) for rows in rows.pages), context)
+        except ApiError as error:
+            if error.status not in GONE:
+                LOGGER.error("%s still cannot be read, and stays put aside: %s", what, error)
+                return
+            LOGGER.warning("%s was deleted or merged meanwhile, skipped", what)
+        self._state.settle(run.name, parent_id)
 
     def _read_ranges(self, root: StreamRun, context: Context) -> None:
         """The streams of a tree may have different bookmarks: each is read from its own on."""
