@@ -18,9 +18,12 @@ class State:
 
         {"currently_syncing": "users",
          "bookmarks": {"users": "2019-06-11T13:37:55Z"},
-         "pending": {"conversation_threads": [2100123]}}
+         "pending": {"conversation_threads": [2100123]},
+         "doubtful_embeds": ["conversation_threads"]}
 
     `pending` holds, for each child stream, the ids of parents whose children could not be read.
+    `doubtful_embeds` are child streams whose embedded rows were used, and then found to differ from
+    the listed ones: the next run lists them all.
     """
 
     def __init__(self, document: dict[str, Any], source: str | None) -> None:
@@ -35,6 +38,7 @@ class State:
             self._pending: dict[str, list[Any]] = {
                 name: [_checked_id(one) for one in ids] for name, ids in pending.items()
             }
+            self._doubtful_embeds = {str(name) for name in document.get("doubtful_embeds") or ()}
             for name in self._bookmarks.keys() & STREAMS.keys():
                 self.bookmark(name)
         except (AttributeError, TypeError, ValueError) as error:
@@ -78,12 +82,21 @@ class State:
         if parent_id in ids:
             ids.remove(parent_id)
 
+    def has_doubtful_embeds(self, name: str) -> bool:
+        """Whether a run before has used embedded rows of this stream that may be incomplete."""
+        return name in self._doubtful_embeds
+
+    def set_doubtful_embeds(self, name: str, are_doubtful: bool) -> None:
+        """Keeps for the next run whether embedded rows of this stream were used in vain."""
+        (self._doubtful_embeds.add if are_doubtful else self._doubtful_embeds.discard)(name)
+
     def message(self) -> singer.StateMessage:
         """The state as a Singer message."""
         value = {**self._document, "bookmarks": self._bookmarks}
         value["pending"] = {name: ids for name, ids in self._pending.items() if ids}
+        value["doubtful_embeds"] = sorted(self._doubtful_embeds)
         value["currently_syncing"] = self.currently_syncing
-        for key in ("pending", "currently_syncing"):
+        for key in ("pending", "doubtful_embeds", "currently_syncing"):
             if not value[key]:
                 del value[key]
         return singer.StateMessage(value)

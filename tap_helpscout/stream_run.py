@@ -80,6 +80,11 @@ class StreamRun:
             run.error = run.error or error
             run.activity = Activity.FAILED
 
+    @property
+    def used_doubtful(self) -> bool:
+        """Whether embedded rows were written that a listing has made doubtful since."""
+        return self.verifier is not None and self.verifier.used_doubtful
+
     def record(self, row: Row, context: Context) -> Row:
         """What is written of a row."""
         embedded = row.get("_embedded")
@@ -123,6 +128,11 @@ class StreamRun:
             return (
                 f"what hangs on {self.stream.parent_keys[-1]} {', '.join(map(str, pending))} could "
                 "not be read, and is asked for first in the next run"
+            )
+        if self.used_doubtful:
+            return (
+                "some that came embedded differ from the listed ones; the next run begins where "
+                "this one did, and lists them all"
             )
         if self.rows_lost:
             return f"{in_words(self.rows_lost, 'row')} without a key could not be written"

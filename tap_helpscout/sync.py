@@ -119,6 +119,8 @@ class Sync:
             run.start = self._config.start_date
         if run.start:
             run.start = run.start.replace(microsecond=0)
+        if run.verifier and self._state.has_doubtful_embeds(run.name):
+            run.verifier.distrust()
         if run.start and run.start > self._end:
             LOGGER.warning(
                 "%s: nothing is read before %s, its bookmark or the start_date: the API's clock "
@@ -254,9 +256,10 @@ class Sync:
         if child.rows.is_listed:
             run.outcomes.answered()
             self._state.settle(run.name, parent_id)
-        if run.verifier and run.verifier.used_doubtful and run.stream.has_bookmark:
-            # At once: rows that are missing are behind a bookmark that was written already.
+        if run.used_doubtful and not self._state.has_doubtful_embeds(run.name):
+            # At once: what may be missing is behind a bookmark that was written already.
             self._state.reset(run.name, run.bookmark)
+            self._state.set_doubtful_embeds(run.name, True)
             self._write_state()
 
     def _children_failed(self, run: StreamRun, parent_id: Any, error: ApiError) -> None:
@@ -313,11 +316,13 @@ class Sync:
             run.fail("Help Scout answers 404 for what hangs on each parent")
         if run.activity is not Activity.WRITE or not run.stream.has_bookmark:
             return
-        if batch.reopens or (run.verifier and run.verifier.used_doubtful):
+        if batch.reopens or run.used_doubtful:
             self._state.reset(run.name, run.bookmark)
         elif batch.completes and (is_last or not run.outcomes.is_doubtful):
             high = self._client.clock.not_later_than(batch.completes.high)
             self._state.advance(run.name, high)
+            if is_last:
+                self._state.set_doubtful_embeds(run.name, False)
 
     def _write_state(self) -> None:
         self._write(self._state.message())

@@ -104,7 +104,8 @@ def sync(tap, target):
         assert run.code == 1 and f"{stream} is incomplete" in run.log, (stream, run.log)
         bookmark = run.bookmarks.get(stream, "")
         assert all(bookmark < modified(tap.fake, stream, record) for record in records)
-    assert run.code == 0 or lacking, run.log
+    # What was used before an embed was disproved may be right by chance.
+    assert run.code == 0 or lacking or "differ from the listed ones" in run.log, run.log
     return run
 
 

@@ -89,6 +89,7 @@ class EmbedVerifier:
         self._lengths, self._sizes = CutDetector(), CutDetector()
         self._unshown_kinds = set(embed.kinds)
         self._has_matched_telling = False
+        self._was_compared = False
         self._matches = 0
         self._uses = 0
         self._next_sample = FIRST_SAMPLE
@@ -135,13 +136,21 @@ class EmbedVerifier:
         if self.state is EmbedState.DISABLED or not self.is_comparable(parent):
             return Treatment.LIST
         children = self.embedded(parent)
-        if self.state is EmbedState.UNVERIFIED or self._may_be_cut(children):
+        if self._may_be_cut(children) or self._has_turn_to_be_compared():
             return Treatment.LIST_AND_COMPARE
         self._uses += 1
-        if self._uses >= self._next_sample:
-            self._next_sample *= SAMPLE_FACTOR
-            return Treatment.LIST_AND_COMPARE
         return Treatment.USE
+
+    def _has_turn_to_be_compared(self) -> bool:
+        """All of them until a telling listing has matched; then every other one until all kinds
+        were shown; later ever fewer."""
+        if self.state is EmbedState.UNVERIFIED:
+            self._was_compared = not (self._was_compared and self._has_matched_telling)
+            return self._was_compared
+        if self._uses + 1 < self._next_sample:
+            return False
+        self._next_sample *= SAMPLE_FACTOR
+        return True
 
     def is_comparable(self, parent: Row) -> bool:
         """Whether the embedded children may be all there are, and whole."""
@@ -168,6 +177,10 @@ class EmbedVerifier:
         """A listing has brought other children than were embedded."""
         self._differed = True
         self._disable(f"those of {parent.get('id')} are not as they are listed: {how}")
+
+    def distrust(self) -> None:
+        """A run before has used children that a listing made doubtful."""
+        self._disable("in the run before, some that were used differed from the listed ones")
 
     def _verify_if_enough(self) -> None:
         is_shown = not self._unshown_kinds or self._matches >= ENOUGH_MATCHES
