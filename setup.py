@@ -17,7 +17,7 @@ setup(
         "Programming Language :: Python :: 3 :: Only",
     ],
     python_requires=">=3.10",
-    packages=find_packages(include=["tap_helpscout"]),
+    packages=find_packages(include=["tap_helpscout", "tap_helpscout.*"]),
     package_data={"tap_helpscout": ["schemas/*.json"]},
     install_requires=[
         "singer-python>=6.0.1,<7",
