@@ -176,6 +176,13 @@ def test_client_credentials_are_all_it_needs(runs, project):
     }
 
 
+def test_check_is_a_command_of_the_example(project):
+    command = "invoke tap-helpscout --check"
+    assert f"meltano {command} " in EXAMPLE.read_text()
+    said = project.meltano(*command.split())
+    assert "conversations: date filter   ok" in said and "first sync " in said
+
+
 def test_select_rules_leave_out_a_stream_and_a_field(project):
     project.meltano("select", "tap-helpscout", "--exclude", "customers", "*")
     project.meltano("select", "tap-helpscout", "--exclude", "conversations", "preview")
