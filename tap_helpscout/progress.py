@@ -1,12 +1,15 @@
 """What the log says of a run: what begins, how far a long stream is, and how it all ended."""
 
+import contextlib
 import logging
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 import singer
 
@@ -16,9 +19,14 @@ from tap_helpscout.reading.windows import Window
 LOGGER = singer.get_logger()
 
 SECONDS_BETWEEN_LINES = 5  # chosen: a log that is read later stays short
+LONGEST_SILENCE = 30  # seconds; chosen: what says nothing for longer looks like a standstill
 SECONDS_BETWEEN_UPDATES = 0.2  # chosen: a line on a terminal that is easy to follow
 # Measured: what a row costs in this process, where nothing else holds the run up.
 SECONDS_PER_ROW = 0.00015
+
+# ANSI escape codes: to the first column, and erase to the end of the line.
+ERASE_LINE = "\r\x1b[K"
+USUAL_COLUMNS = 80  # chosen: the width of a terminal that does not say it
 
 
 class RequestCost(Protocol):
@@ -68,46 +76,75 @@ class Result:
     error: str | None
 
 
-class StatusLine(logging.Filter):
-    """A line at the bottom of a terminal that is written again and again; log lines go above it."""
+class StatusLine:
+    """The last line of a terminal, which is written again and again.
+
+    It takes the place of sys.stderr, so that log lines, of any thread, go above it.
+    """
 
     def __init__(self, terminal: TextIO) -> None:
-        super().__init__()
-        self._terminal = terminal
-        self._is_shown = False
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(self)
+        self._terminal, self._text = terminal, ""
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal, name)
+
+    def install(self) -> None:
+        """From now on the log is written through this object."""
+        sys.stderr = cast(TextIO, self)
+        singer.get_logger()  # makes the handler anew, with the present sys.stderr
 
     def show(self, text: str) -> None:
-        """Replaces what the line says."""
-        self._terminal.write(f"\r\x1b[K{text}")
-        self._terminal.flush()
-        self._is_shown = True
+        """Replaces what the line says; no more is shown than fits into one line."""
+        with self._lock:
+            self._text = text[: self._columns() - 1]
+            with contextlib.suppress(OSError):  # the terminal is gone, the run is not
+                self._terminal.write(f"{ERASE_LINE}{self._text}")
+                self._terminal.flush()
 
-    def clear(self) -> None:
-        """Removes the line."""
-        if self._is_shown:
-            self._terminal.write("\r\x1b[K")
+    def write(self, text: str) -> None:
+        """Writes above the line."""
+        with self._lock:
+            erase = ERASE_LINE if self._text else ""
+            below = self._text if text.endswith("\n") else ""
+            self._terminal.write(f"{erase}{text}{below}")
             self._terminal.flush()
-            self._is_shown = False
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        self.clear()
-        return True
+    def _columns(self) -> int:
+        try:
+            columns = os.get_terminal_size(self._terminal.fileno()).columns
+        except OSError:
+            columns = 0
+        return columns or USUAL_COLUMNS
+
+
+def status_line() -> StatusLine | None:
+    """A status line, installed, where stderr is a terminal that can have one."""
+    # It is None in a process that was started without one.
+    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    line = StatusLine(sys.stderr)
+    line.install()
+    return line
 
 
 class Progress:
     """Tells how far a stream is: on a terminal in one line, else in a line now and then."""
 
-    def __init__(self, cost: RequestCost, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cost, self._clock = cost, clock
-        self._status = StatusLine(sys.stderr) if sys.stderr.isatty() else None
+    def __init__(
+        self,
+        cost: RequestCost,
+        clock: Callable[[], float] = time.monotonic,
+        status: StatusLine | None = None,
+    ) -> None:
+        self._cost, self._clock, self._status = cost, clock, status
         self._run_began = clock()
         self._name = ""
-        self._range_began = self._silent_until = self._run_began
+        self._began = self._said = self._run_began
         self._requests_before = 0
         self._counted: int | None = None
         self._rows = 0
+        self._has_read_window = False
 
     def begin_stream(self, name: str) -> None:
         """A list is about to be read whole."""
@@ -126,23 +163,32 @@ class Progress:
 
     def _begin(self, name: str) -> None:
         self._name, self._rows, self._counted = name, 0, None
-        self._range_began, self._silent_until = self._clock(), 0.0
+        self._began, self._said = self._clock(), self._clock()
         self._requests_before = self._cost.requests_sent
+        self._has_read_window = False
+        if self._status:
+            self._status.show(f"{name}: reading")
 
     def row(self, counted: int | None) -> None:
         """A row of the stream was read; `counted` is how many there are by the API's count."""
         self._rows += 1
         self._counted = counted
-        if self._status and self._clock() >= self._silent_until:
-            self._silent_until = self._clock() + SECONDS_BETWEEN_UPDATES
-            self._status.show(f"{self._name}: {self._how_far()}")
+        interval = SECONDS_BETWEEN_UPDATES if self._status else LONGEST_SILENCE
+        if self._clock() < self._said + interval:
+            return
+        self._said = self._clock()
+        if self._status:
+            self._status.show(f"{self._name}: {self._how_far_in_short()}")
+        else:
+            LOGGER.info("%s: %s", self._name, self._how_far())
 
     def window_read(self, window: Window, is_last: bool) -> None:
         """Everything modified within a window was read: a line for the first and the last, and
         between them one every few seconds."""
-        if self._status or (self._clock() < self._silent_until and not is_last):
+        is_due = self._clock() >= self._said + SECONDS_BETWEEN_LINES
+        if self._status or not (is_due or is_last or not self._has_read_window):
             return
-        self._silent_until = self._clock() + SECONDS_BETWEEN_LINES
+        self._said, self._has_read_window = self._clock(), True
         LOGGER.info(
             "%s: window %s to %s read; %s",
             self._name,
@@ -152,37 +198,63 @@ class Progress:
         )
 
     def _how_far(self) -> str:
-        taken = max(self._clock() - self._range_began, 0.001)
-        per_second = f"{self._rows / taken:.0f} rows/s"
+        per_second = f"{self._rows / self._taken:.0f} rows/s"
         rate = f"{self._cost.rate} requests a minute"
         if self._counted is None:
             return f"{in_words(self._rows, 'row')}, {per_second}; {rate}"
-        share = min(self._rows / self._counted, 1) if self._counted else 1
         return (
-            f"{self._rows} of {in_words(self._counted, 'row')} ({100 * share:.0f} %), "
-            f"{per_second}, {self._time_left(share, taken)} left; {rate}"
+            f"{self._rows} of {in_words(self._counted, 'row')} ({100 * self._share:.0f} %), "
+            f"{per_second}, {self._time_left()} left; {rate}"
         )
 
-    def _time_left(self, share: float, taken: float) -> str:
-        if not share:
+    def _how_far_in_short(self) -> str:
+        """The same, of an account of usual size in 79 characters."""
+        per_second = f"{self._rows / self._taken:.0f}/s"
+        rate = f"{self._cost.rate} req/min"
+        if self._counted is None:
+            return f"{in_words(self._rows, 'row')}, {per_second}, {rate}"
+        return (
+            f"{self._rows}/{in_words(self._counted, 'row')}, {100 * self._share:.0f} %, "
+            f"{per_second}, {self._time_left()} left, {rate}"
+        )
+
+    @property
+    def _taken(self) -> float:
+        return max(self._clock() - self._began, 0.001)
+
+    @property
+    def _share(self) -> float:
+        return min(self._rows / self._counted, 1) if self._counted else 1
+
+    def _time_left(self) -> str:
+        if not self._share:
             return "unknown time"
-        factor = (1 - share) / share
+        factor = (1 - self._share) / self._share
         requests = (self._cost.requests_sent - self._requests_before) * factor
         estimate = estimated_seconds(round(requests), round(self._rows * factor), self._cost)
-        return duration(max(estimate, taken * factor if taken > SECONDS_BETWEEN_LINES else 0))
+        # At first it is the connection, and what is asked before the first row, that takes time.
+        so_far = self._taken * factor if self._taken > SECONDS_BETWEEN_LINES else 0
+        return duration(max(estimate, so_far))
+
+    def stream_failed(self, name: str, status: int | None) -> None:
+        """Says at once that a stream failed; why, the end of the log says."""
+        why = f" (status {status})" if status else ""
+        LOGGER.error("%s failed%s: the last lines of the log will say why", name, why)
+
+    def break_off(self, results: Iterable[Result]) -> None:
+        """The run ends before its time: says which streams failed before."""
+        self._clear()
+        _tell_failures(results)
 
     def end(self, results: Iterable[Result]) -> list[Result]:
         """Says of each stream how it ended, and of the run in one line; those that failed."""
-        if self._status:
-            self._status.clear()
+        self._clear()
         results = list(results)
         for result in results:
             LOGGER.info(
                 "%s: %s", result.name, ", ".join([in_words(result.rows, "row"), *result.notes])
             )
-        failed = [result for result in results if result.error]
-        for result in failed:
-            LOGGER.critical("%s is incomplete: %s", result.name, result.error)
+        failed = _tell_failures(results)
         LOGGER.log(
             logging.CRITICAL if failed else logging.INFO,
             "done in %s: %s of %s, %s, %s",
@@ -193,6 +265,17 @@ class Progress:
             _verdict(failed),
         )
         return failed
+
+    def _clear(self) -> None:
+        if self._status:
+            self._status.show("")
+
+
+def _tell_failures(results: Iterable[Result]) -> list[Result]:
+    failed = [result for result in results if result.error]
+    for result in failed:
+        LOGGER.critical("%s is incomplete: %s", result.name, result.error)
+    return failed
 
 
 def _verdict(failed: list[Result]) -> str:

@@ -76,9 +76,10 @@ class StreamRun:
 
     def fail(self, error: str) -> None:
         """Takes the stream, and what hangs on it, out of the run: their bookmarks stay."""
-        for run in self.tree():
-            run.error = run.error or error
-            run.activity = Activity.FAILED
+        self.error, self.activity = self.error or error, Activity.FAILED
+        for child in self.children:
+            # Where this one is not selected, nothing else tells why.
+            child.fail(f"so is {self.name}, on which it hangs" if self.selected else error)
 
     @property
     def used_doubtful(self) -> bool:

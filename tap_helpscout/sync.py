@@ -15,7 +15,7 @@ from tap_helpscout.dates import format_datetime, seconds_before
 from tap_helpscout.files import ConfigError
 from tap_helpscout.output import OutputError
 from tap_helpscout.prefetch import Load, prefetch
-from tap_helpscout.progress import Progress, Result
+from tap_helpscout.progress import Progress, Result, status_line
 from tap_helpscout.reading.lists import GONE, ChildRows, Meaning, read_children, read_listed
 from tap_helpscout.reading.ranges import RangeReader
 from tap_helpscout.reading.windows import Batch, Window
@@ -79,13 +79,26 @@ class Sync:
         self._roots = [run for run in planned if run]
         self._runs = [run for root in self._roots for run in root.tree()]
         self._selected = [run for run in self._runs if run.selected]
-        self._progress = Progress(client)
+        self._progress = Progress(client, status=status_line())
         self._counters: dict[str, Any] = {}
         self._end = datetime.now(timezone.utc)
 
     def run(self) -> list[Result]:
         """Reads all that is selected; the results of the streams that failed."""
         self._end = self._client.run_start()
+        try:
+            self._read_all()
+        except Exception:
+            self._progress.break_off(self._results())
+            raise
+        for run in self._selected:
+            run.tell_totals()
+        return self._progress.end(self._results())
+
+    def _results(self) -> Iterator[Result]:
+        return (run.result(self._state.pending(run.name)) for run in self._selected)
+
+    def _read_all(self) -> None:
         with contextlib.ExitStack() as stack:
             for run in self._selected:
                 self._counters[run.name] = stack.enter_context(metrics.record_counter(run.name))
@@ -97,11 +110,6 @@ class Sync:
                 self._read_tree(root)
             self._state.currently_syncing = None
             self._write_state()
-        for run in self._selected:
-            run.tell_totals()
-        return self._progress.end(
-            run.result(self._state.pending(run.name)) for run in self._selected
-        )
 
     def _turn(self, root: StreamRun) -> tuple[bool, bool]:
         """The order of the trees: the one that was interrupted, then small lists, so that what is
@@ -154,7 +162,7 @@ class Sync:
                 self._walk(root, batches, context)
         except ApiError as error:
             root.fail(str(error))
-            LOGGER.error("%s failed: %s", root.name, error)
+            self._progress.stream_failed(root.name, error.status)
         except (HelpScoutError, ConfigError, OutputError):
             raise
         except Exception as error:  # pylint: disable=broad-exception-caught
@@ -272,7 +280,7 @@ class Sync:
             LOGGER.error("%s is put aside for the next run: %s", what, error)
         else:
             run.fail(str(error))
-            LOGGER.error("%s failed: %s", run.name, error)
+            self._progress.stream_failed(run.name, error.status)
 
     def _write_row(self, run: StreamRun, row: Row, context: Context) -> None:
         record = run.record(row, context)

@@ -23,6 +23,9 @@ DEFAULT_LIMIT = 200
 # chosen: a shorter wait does not look like a standstill
 SILENT_WAIT_SECONDS = 5
 
+# chosen: where requests are as far apart as this, the run is slow, and the log says once why
+SLOW_SPACING_SECONDS = 1
+
 
 class RateLimiter:
     """Decides when the next request may be sent.
@@ -45,6 +48,7 @@ class RateLimiter:
         self._sent: collections.deque[float] = collections.deque()  # times in the last window
         self._slot = float("-inf")  # when the last request was due: it may have been sent later
         self._held_until = float("-inf")
+        self._is_slowness_said = False
         self._lock = threading.Lock()
 
     @property
@@ -66,6 +70,9 @@ class RateLimiter:
                 if seconds > SILENT_WAIT_SECONDS and not is_said:
                     LOGGER.info("waiting %.0f s: %s", seconds, self._reason())
                     is_said = True
+                elif seconds > SLOW_SPACING_SECONDS and not self._is_slowness_said:
+                    LOGGER.info("requests are now %.0f s apart: %s", seconds, self._reason())
+                    self._is_slowness_said = True
                 self._sleep(seconds)
             self.record()
 

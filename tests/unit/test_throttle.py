@@ -162,6 +162,16 @@ def test_a_spread_wait_is_said_only_where_it_is_long(caplog):
     ]
 
 
+def test_that_requests_are_far_apart_is_said_once(caplog):
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    sent(limiter(clock, 40, 1), clock, 100)
+    assert said(caplog) == [
+        "requests are now 3 s apart: 20 of the 40 requests a minute that this tap may send "
+        "are used, and the others are spread over the minute"
+    ]
+
+
 def test_progress_counts_the_last_minute():
     clock = Clock()
     rates = limiter(clock, 400, 0.9)
