@@ -27,6 +27,8 @@ from tap_helpscout.transport import HelpScoutError
 
 LOGGER = singer.get_logger()
 
+NO_TARGET = "the program that reads stdout"  # a catalog or a report is written for no target
+
 
 def main() -> None:
     """The command."""
@@ -41,12 +43,8 @@ def run(args: Arguments, guard: SignalGuard) -> int:
     try:
         open_output()
         if args.discover:
-            code = write_catalog(args)
-        else:
-            code = check(args, guard) if args.check else sync(args, guard)
-        with output_errors_in_words():
-            sys.stdout.flush()
-        return code
+            return write_catalog(args)
+        return check(args, guard) if args.check else sync(args, guard)
     except (ConfigError, HelpScoutError, OutputError) as error:
         LOGGER.critical("%s", error)
     except Exception:  # pylint: disable=broad-exception-caught  # a bug: say where, and end
@@ -59,8 +57,9 @@ def write_catalog(args: Arguments) -> int:
     catalog = discover()
     if args.select:
         select_by_patterns(catalog, args.select)
-    with output_errors_in_words():
+    with output_errors_in_words(NO_TARGET):
         json.dump(catalog, sys.stdout, indent=2)
+        sys.stdout.flush()
     return 0
 
 
@@ -68,7 +67,7 @@ def sync(args: Arguments, guard: SignalGuard) -> int:
     """Reads what is selected; the exit code."""
     config = load_config(args)
     selected = load_selection(args)
-    state = State(read_json(args.state, "state") if args.state else {}, args.state)
+    state = load_state(args)
     if not selected:
         LOGGER.warning("nothing is selected in %s: nothing to do", args.catalog)
         return 0
@@ -84,7 +83,7 @@ def check(args: Arguments, guard: SignalGuard) -> int:
     is_good = True
     for line in Check(client, config, selected).lines():
         is_good = is_good and line.status is not Status.FAILED
-        with output_errors_in_words():
+        with output_errors_in_words(NO_TARGET):
             print(line, flush=True)
     return 0 if is_good else 1
 
@@ -96,6 +95,14 @@ def load_config(args: Arguments) -> Config:
     for line in misspelt(document, path):
         LOGGER.warning("%s", line)
     return parse_config(document, path, args.dev)
+
+
+def load_state(args: Arguments) -> State:
+    """The command line's state, an empty one where it names none. Raises ConfigError."""
+    state = State(read_json(args.state, "state") if args.state else {}, args.state)
+    for line in state.unknown_bookmarks():
+        LOGGER.warning("%s", line)
+    return state
 
 
 def load_selection(args: Arguments) -> dict[str, SelectedStream]:

@@ -131,7 +131,6 @@ def parse_config(document: Mapping[str, Any], path: str, dev: bool = False) -> C
 
     Raises one ConfigError that names every problem.
     """
-    _refuse_other_files(document, path)
     values: dict[str, Any] = {}
     problems = []
     for setting in dataclasses.fields(Config):
@@ -157,16 +156,6 @@ def parse_config(document: Mapping[str, Any], path: str, dev: bool = False) -> C
 def _is_absent(value: Any) -> bool:
     # Runners send "" for what their user left empty.
     return value is None or isinstance(value, str) and not value.strip()
-
-
-def _refuse_other_files(document: Mapping[str, Any], path: str) -> None:
-    """Raises ConfigError for a state or catalog: its first problem would be a missing client_id."""
-    for key, what in (("bookmarks", "state"), ("streams", "catalog")):
-        if key in document and "client_id" not in document:
-            raise ConfigError(
-                f"the config file {path} is a {what}: it holds {key!r} and no client_id. "
-                f"Probably --{what} {path} was meant, beside a --config with the settings"
-            )
 
 
 def misspelt(document: Mapping[str, Any], path: str) -> list[str]:

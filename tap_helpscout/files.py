@@ -27,6 +27,9 @@ SHOWN_WORDS = re.compile(
     r"""(?:^|[{,])\s*(["'])[a-z_]{1,40}\1\s*:|\b(?:true|false|null|True|False|None)\b"""
 )
 
+# What each of the files that the command line names holds, and neither of the others.
+KEY_OF = {"config": "client_id", "state": "bookmarks", "catalog": "streams"}
+
 
 class ConfigError(Exception):
     """A file or setting that the user must mend; the message says which and how."""
@@ -45,13 +48,41 @@ def read_json(path: str, what: str) -> dict[str, Any]:
     except ValueError as error:
         raise _no_json(path, what, str(error)) from error
     try:
-        return _parse_object(text)
+        document = _parse_object(text)
     except json.JSONDecodeError as error:
+        if what == "state" and _is_lines_of_json(text, error):
+            raise ConfigError(
+                f"the state file {path} has a state in each of several lines: give the tap only "
+                f"the last line, as in tail -n 1 {path} > state.json"
+            ) from error
         raise _no_json(path, what, f"{error}\n{_marked(text, error)}") from error
     except RecursionError:
         raise _no_json(path, what, "it is nested too deeply") from None
     except ValueError as error:
         raise _no_json(path, what, str(error)) from error
+    _refuse_another_kind(document, path, what)
+    return document
+
+
+def _refuse_another_kind(document: dict[str, Any], path: str, what: str) -> None:
+    """Raises ConfigError for a file that belongs to another option: what is said else, that this
+    or that is missing in it, would lead nowhere."""
+    kinds = [kind for kind, key in KEY_OF.items() if key in document]
+    if kinds and what not in kinds:
+        raise ConfigError(
+            f"the {what} file {path} is a {kinds[0]}: it holds {KEY_OF[kinds[0]]!r} and no "
+            f"{KEY_OF[what]}. Probably --{kinds[0]} {path} was meant, and another file for --{what}"
+        )
+
+
+def _is_lines_of_json(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether it is what comes after the first line that is wrong, and the last is an object."""
+    if error.msg != "Extra data":
+        return False
+    try:
+        return isinstance(json.loads(text.strip().splitlines()[-1]), dict)
+    except (RecursionError, ValueError):
+        return False
 
 
 def _no_json(path: str, what: str, reason: str) -> ConfigError:

@@ -15,12 +15,12 @@ class OutputError(Exception):
 
 
 @contextlib.contextmanager
-def output_errors_in_words() -> Iterator[None]:
-    """Raises OutputError where stdout cannot be written to."""
+def output_errors_in_words(reader: str = "the target") -> Iterator[None]:
+    """Raises OutputError where stdout cannot be written to; `reader` is who reads it."""
     try:
         yield
     except BrokenPipeError as error:
-        raise OutputError("the target has closed the pipe") from error
+        raise OutputError(f"{reader} has closed the pipe") from error
     except OSError as error:
         raise OutputError(f"cannot write to stdout: {error.strerror}") from error
 

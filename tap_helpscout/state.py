@@ -1,5 +1,6 @@
 """State: where each stream's next run begins, and what is left over from this one."""
 
+import difflib
 from datetime import datetime
 from typing import Any
 
@@ -18,9 +19,11 @@ class State:
 
         {"currently_syncing": "users",
          "bookmarks": {"users": "2019-06-11T13:37:55Z"},
+         "start_dates": {"conversations": "2019-01-01T00:00:00Z"},
          "pending": {"conversation_threads": [2100123]},
          "doubtful_embeds": ["conversation_threads"]}
 
+    `start_dates` holds the start_date that each bookmark was begun with, where it made a difference.
     `pending` holds, for each child stream, the ids of parents whose children could not be read.
     `doubtful_embeds` are child streams whose embedded rows were used, and then found to differ from
     the listed ones: the next run lists them all.
@@ -29,11 +32,13 @@ class State:
     def __init__(self, document: dict[str, Any], source: str | None) -> None:
         """`source` is the file that the document was read from. Raises ConfigError."""
         self.currently_syncing: Any = document.get("currently_syncing")
+        self._source = source
         try:
             if document.keys() - {"currently_syncing"} and "bookmarks" not in document:
-                raise ValueError("it has no bookmarks")
+                raise ValueError(f"it has no bookmarks{_of_a_message(document)}")
             self._document = document
             self._bookmarks: dict[str, Any] = dict(document.get("bookmarks") or {})
+            self._start_dates: dict[str, Any] = dict(document.get("start_dates") or {})
             pending = dict(document.get("pending") or {})
             self._pending: dict[str, list[Any]] = {
                 name: [_checked_id(one) for one in ids] for name, ids in pending.items()
@@ -41,12 +46,34 @@ class State:
             self._doubtful_embeds = {str(name) for name in document.get("doubtful_embeds") or ()}
             for name in self._bookmarks.keys() & STREAMS.keys():
                 self.bookmark(name)
+                self.start_date(name)
         except (AttributeError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"the state file {source} must look like "
                 '{"bookmarks": {"users": "2019-06-11T13:37:55Z"}}, a date for each stream: '
                 f"{error}"
             ) from error
+
+    def unknown_bookmarks(self) -> list[str]:
+        """A line for each bookmark of a stream that this tap does not have."""
+        lines = []
+        for name in self._bookmarks.keys() - STREAMS.keys():
+            close = difflib.get_close_matches(name, STREAMS.keys() - self._bookmarks.keys(), n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            lines.append(
+                f"{self._source}: the bookmark of {name!r} has no effect, for there is no stream "
+                f"of that name{hint}"
+            )
+        return sorted(lines)
+
+    def start_date(self, name: str) -> datetime | None:
+        """The start_date that a stream's bookmark was begun with, None where that is not known."""
+        date = self._start_dates.get(name)
+        return parse_datetime(date) if date else None
+
+    def begin(self, name: str, start_date: datetime) -> None:
+        """A stream without a bookmark is read from this date on."""
+        self._start_dates[name] = format_datetime(start_date)
 
     def bookmark(self, name: str) -> datetime | None:
         """A stream's bookmark, None where it has none yet."""
@@ -95,11 +122,21 @@ class State:
         value = {**self._document, "bookmarks": self._bookmarks}
         value["pending"] = {name: ids for name, ids in self._pending.items() if ids}
         value["doubtful_embeds"] = sorted(self._doubtful_embeds)
+        value["start_dates"] = {
+            name: date for name, date in self._start_dates.items() if self._bookmarks.get(name)
+        }
         value["currently_syncing"] = self.currently_syncing
-        for key in ("pending", "doubtful_embeds", "currently_syncing"):
+        for key in ("pending", "doubtful_embeds", "start_dates", "currently_syncing"):
             if not value[key]:
                 del value[key]
         return singer.StateMessage(value)
+
+
+def _of_a_message(document: dict[str, Any]) -> str:
+    """What to say of a line of a tap's output, where a line of a target's is due."""
+    if document.keys() != {"type", "value"}:
+        return ""
+    return ': it is a Singer message, of which only what follows "value" is a state'
 
 
 def _checked_id(value: Any) -> int:

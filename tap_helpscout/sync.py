@@ -104,6 +104,7 @@ class Sync:
                 self._counters[run.name] = stack.enter_context(metrics.record_counter(run.name))
             for run in self._runs:
                 self._begin(run)
+            self._warn_of_earlier_start()
             for root in sorted(self._roots, key=self._turn):
                 self._state.currently_syncing = root.name
                 self._write_state()
@@ -125,6 +126,7 @@ class Sync:
             run.start = seconds_before(run.bookmark, self._config.lookback_seconds)
         elif stream.is_windowed or stream.is_below_windows:
             run.start = self._config.start_date
+            self._state.begin(run.name, run.start)
         if run.start:
             run.start = run.start.replace(microsecond=0)
         if run.verifier and self._state.has_doubtful_embeds(run.name):
@@ -144,6 +146,18 @@ class Sync:
                 singer.SchemaMessage(
                     run.name, schema, list(stream.key_properties), [key] if key else None
                 )
+            )
+
+    def _warn_of_earlier_start(self) -> None:
+        """Only a run without a bookmark heeds the start_date."""
+        start = self._config.start_date.replace(microsecond=0)
+        begun = {run.name: self._state.start_date(run.name) for run in self._selected}
+        later = [name for name, date in begun.items() if date and date > start]
+        if later:
+            LOGGER.warning(
+                "start_date is earlier than when %s began, and has no effect beside a state: to "
+                "read further back, run once without --state",
+                ", ".join(later),
             )
 
     def _read_tree(self, root: StreamRun) -> None:

@@ -93,7 +93,7 @@ def test_a_plan_without_reports_leads_to_advice_and_no_other_stream_suffers(tap,
     ]
     assert "403" in line and "Reports need a Plus or Pro plan" in line
     assert "deselect the stream in the catalog" in line
-    assert set(run.state) == {"bookmarks"}
+    assert set(run.state) == {"bookmarks", "start_dates"}
 
 
 def test_refused_credentials_lead_to_advice_and_end_the_run(tap, fake):

@@ -40,7 +40,7 @@ def with_threads(run):
 
 def test_the_state_is_flat_and_has_whole_seconds(whole):
     _, run = whole
-    assert set(run.state) == {"bookmarks"} and set(run.bookmarks) == BOOKMARKED
+    assert set(run.state) == {"bookmarks", "start_dates"} and set(run.bookmarks) == BOOKMARKED
     for date in run.bookmarks.values():
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", date)
     assert len(set(run.bookmarks.values())) == 1  # when the run began
@@ -141,14 +141,14 @@ def test_the_stream_that_was_interrupted_comes_first_and_all_others_after(tap, f
         )
     )
     assert order == [root, *(name for name in ROOTS if name != root)]
-    assert run.streams == set(TABLE) and set(run.state) == {"bookmarks"}
+    assert run.streams == set(TABLE) and set(run.state) == {"bookmarks", "start_dates"}
 
 
 @pytest.mark.parametrize("name", ["parrots", "users", None, "", 7])
 def test_an_interrupted_stream_that_is_not_read_now_is_ignored(tap, name):
     run = tap.good_run(state={"currently_syncing": name}, catalog=tap.select("mailboxes", "teams"))
     assert [message["stream"] for message in run.of_type("SCHEMA")] == ["mailboxes", "teams"]
-    assert run.messages[3]["stream"] == "mailboxes" and set(run.state) == {"bookmarks"}
+    assert run.messages[3]["stream"] == "mailboxes" and set(run.state) == {"bookmarks", "start_dates"}
 
 
 @pytest.mark.parametrize(

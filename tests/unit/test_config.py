@@ -78,21 +78,6 @@ def test_every_problem_is_named():
         assert name in said
 
 
-@pytest.mark.parametrize(
-    "document, what",
-    [
-        ({"bookmarks": {}}, "state"),
-        ({"currently_syncing": None, "bookmarks": 5}, "state"),
-        ({"streams": []}, "catalog"),
-    ],
-)
-def test_a_state_or_catalog_is_no_config(document, what):
-    with pytest.raises(ConfigError) as caught:
-        parse_config(document, "x.json")
-    assert f"the config file x.json is a {what}" in str(caught.value)
-    assert f"Probably --{what} x.json was meant" in str(caught.value)
-
-
 @pytest.mark.parametrize("name", ["bookmarks", "streams"])
 def test_a_runners_key_of_such_a_name_makes_no_state_of_a_config(name):
     assert parse_config({**LEAST, name: []}, "config.json").client_id == "a"

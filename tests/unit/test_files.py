@@ -67,6 +67,53 @@ def test_what_cannot_be_read_is_named(tmp_path, name, words):
     assert str(caught.value).startswith(f"cannot read the state file {path}: ")
 
 
+@pytest.mark.parametrize("what", ["config", "state", "catalog"])
+@pytest.mark.parametrize(
+    "document, kind",
+    [
+        ({"client_id": "a", "client_secret": "b"}, "config"),
+        ({"bookmarks": {}}, "state"),
+        ({"currently_syncing": None, "bookmarks": 5}, "state"),
+        ({"streams": []}, "catalog"),
+    ],
+)
+def test_a_file_of_another_kind_is_told(path, document, kind, what):
+    path.write_text(json.dumps(document))
+    if kind == what:
+        assert read_json(str(path), what) == document
+        return
+    with pytest.raises(ConfigError) as caught:
+        read_json(str(path), what)
+    assert str(caught.value).startswith(f"the {what} file {path} is a {kind}: ")
+    assert f"Probably --{kind} {path} was meant" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["bookmarks", "streams"])
+def test_a_runners_key_of_such_a_name_makes_no_state_of_a_config(path, name):
+    path.write_text(json.dumps({"client_id": "a", name: []}))
+    assert read_json(str(path), "config")[name] == []
+
+
+@pytest.mark.parametrize(
+    "content, is_lines",
+    [
+        ('{"bookmarks": {}}\n{"bookmarks": {}}\n\n', True),
+        ('{"bookmarks": {}}\r\n{"a": 1}', True),
+        ('{"bookmarks": {}}}', False),
+        ('{"bookmarks": {}}\n{"bookmarks"', False),
+        ('{"bookmarks"\n{"bookmarks": {}}', False),
+        ('{"bookmarks": {}}\n' + "[" * 100_000, False),
+    ],
+    ids=range(6),
+)
+def test_of_several_states_the_last_is_asked_for(path, content, is_lines):
+    path.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        read_json(str(path), "state")
+    assert (f"only the last line, as in tail -n 1 {path}" in str(caught.value)) == is_lines
+    assert ("is not a JSON object" in str(caught.value)) != is_lines
+
+
 def shown(path, content):
     """The lines of a file that a message shows, and the column that is marked."""
     _, *lines, mark = refused(path, content).splitlines()
