@@ -11,6 +11,7 @@ https://developer.helpscout.com/mailbox-api/overview/authentication
 
 import contextlib
 import json
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -94,6 +95,12 @@ class Tokens:
     def _renew(self) -> str:
         # A refresh token's successor comes once: nothing is to end the run in between.
         unbroken = self._unbroken if self._config.refresh_token else contextlib.nullcontext()
+        if self._config.refresh_token and _is_pipe(self._path):
+            raise ConfigError(
+                f"a refresh_token needs a config file that can be written, and {self._path} is a "
+                "pipe: give the file itself to --config, or leave the refresh_token out if the "
+                "account is your own"
+            )
         deadline = TIMEOUTS_PER_LOCK * self._config.request_timeout
         with unbroken, locked(self._path, max(deadline, SHORTEST_LOCK_DEADLINE)):
             document = self._read_again()
@@ -191,6 +198,10 @@ class Tokens:
                 "Let the tap write the file and its folder (mount the folder, not the file "
                 "alone), or use client credentials, which need no refresh_token"
             ) from error
+
+
+def _is_pipe(path: str) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:

@@ -1,20 +1,17 @@
 """What the log says of a run: what begins, how far a long stream is, and how it all ended."""
 
-import contextlib
 import logging
-import os
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol, TextIO, cast
+from typing import Protocol
 
 import singer
 
 from tap_helpscout.dates import format_datetime
 from tap_helpscout.reading.windows import Window
+from tap_helpscout.terminal import StatusLine
 
 LOGGER = singer.get_logger()
 
@@ -23,10 +20,6 @@ LONGEST_SILENCE = 30  # seconds; chosen: what says nothing for longer looks like
 SECONDS_BETWEEN_UPDATES = 0.2  # chosen: a line on a terminal that is easy to follow
 # Measured: what a row costs in this process, where nothing else holds the run up.
 SECONDS_PER_ROW = 0.00015
-
-# ANSI escape codes: to the first column, and erase to the end of the line.
-ERASE_LINE = "\r\x1b[K"
-USUAL_COLUMNS = 80  # chosen: the width of a terminal that does not say it
 
 
 class RequestCost(Protocol):
@@ -74,58 +67,6 @@ class Result:
     rows: int
     notes: list[str]
     error: str | None
-
-
-class StatusLine:
-    """The last line of a terminal, which is written again and again.
-
-    It takes the place of sys.stderr, so that log lines, of any thread, go above it.
-    """
-
-    def __init__(self, terminal: TextIO) -> None:
-        self._terminal, self._text = terminal, ""
-        self._lock = threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._terminal, name)
-
-    def install(self) -> None:
-        """From now on the log is written through this object."""
-        sys.stderr = cast(TextIO, self)
-        singer.get_logger()  # makes the handler anew, with the present sys.stderr
-
-    def show(self, text: str) -> None:
-        """Replaces what the line says; no more is shown than fits into one line."""
-        with self._lock:
-            self._text = text[: self._columns() - 1]
-            with contextlib.suppress(OSError):  # the terminal is gone, the run is not
-                self._terminal.write(f"{ERASE_LINE}{self._text}")
-                self._terminal.flush()
-
-    def write(self, text: str) -> None:
-        """Writes above the line."""
-        with self._lock:
-            erase = ERASE_LINE if self._text else ""
-            below = self._text if text.endswith("\n") else ""
-            self._terminal.write(f"{erase}{text}{below}")
-            self._terminal.flush()
-
-    def _columns(self) -> int:
-        try:
-            columns = os.get_terminal_size(self._terminal.fileno()).columns
-        except OSError:
-            columns = 0
-        return columns or USUAL_COLUMNS
-
-
-def status_line() -> StatusLine | None:
-    """A status line, installed, where stderr is a terminal that can have one."""
-    # It is None in a process that was started without one.
-    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        return None
-    line = StatusLine(sys.stderr)
-    line.install()
-    return line
 
 
 class Progress:

@@ -11,6 +11,8 @@ import threading
 from select import select
 from types import FrameType, TracebackType
 
+from tap_helpscout.terminal import ERASE_LINE
+
 # chosen: nobody may be reading what is written, or answering what was asked, and whoever sent the
 # signal sends SIGKILL before long: docker stop after 10 seconds
 GRACE_SECONDS = 5
@@ -66,7 +68,9 @@ class SignalGuard:
         # Not through the logger, which this may have interrupted, nor where nobody reads it.
         with contextlib.suppress(OSError, ValueError):
             if select([], [2], [], 0)[1]:
-                os.write(2, f"CRITICAL {self._last_words(signum)}\n".encode())
+                # On a terminal there may be a line that was to be rewritten, and the ^C.
+                erase = ERASE_LINE if os.isatty(2) else ""
+                os.write(2, f"{erase}CRITICAL {self._last_words(signum)}\n".encode())
         os._exit(128 + signum)
 
     def _last_words(self, signum: int) -> str:

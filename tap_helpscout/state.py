@@ -23,7 +23,7 @@ class State:
          "pending": {"conversation_threads": [2100123]},
          "doubtful_embeds": ["conversation_threads"]}
 
-    `start_dates` holds the start_date that each bookmark was begun with, where it made a difference.
+    `start_dates` holds the start_date that a bookmark was begun with, where it made a difference.
     `pending` holds, for each child stream, the ids of parents whose children could not be read.
     `doubtful_embeds` are child streams whose embedded rows were used, and then found to differ from
     the listed ones: the next run lists them all.

@@ -15,7 +15,7 @@ from tap_helpscout.dates import format_datetime, seconds_before
 from tap_helpscout.files import ConfigError
 from tap_helpscout.output import OutputError
 from tap_helpscout.prefetch import Load, prefetch
-from tap_helpscout.progress import Progress, Result, status_line
+from tap_helpscout.progress import Progress, Result
 from tap_helpscout.reading.lists import GONE, ChildRows, Meaning, read_children, read_listed
 from tap_helpscout.reading.ranges import RangeReader
 from tap_helpscout.reading.windows import Batch, Window
@@ -23,6 +23,7 @@ from tap_helpscout.selection import SelectedStream
 from tap_helpscout.state import State
 from tap_helpscout.stream_run import Activity, Context, StreamRun, plan_run
 from tap_helpscout.streams import Row, children_of
+from tap_helpscout.terminal import status_line
 from tap_helpscout.transport import ApiError, HelpScoutError
 
 LOGGER = singer.get_logger()

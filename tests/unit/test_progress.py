@@ -1,0 +1,302 @@
+"""What the log says of a run, on a clock that only the tests move."""
+
+import io
+import logging
+from datetime import datetime, timezone
+
+import pytest
+
+from tap_helpscout.progress import Progress, Result, duration, estimated_seconds, in_words
+from tap_helpscout.reading.windows import Window
+from tap_helpscout.terminal import ERASE_LINE, StatusLine
+from tap_helpscout.throttle import seconds_for
+
+WINDOW = Window(
+    datetime(2026, 1, 1, tzinfo=timezone.utc), datetime(2026, 1, 19, 4, 11, 9, tzinfo=timezone.utc)
+)
+READ = "conversations: window 2026-01-01T00:00:00Z to 2026-01-19T04:11:09Z read; "
+
+
+class Cost:
+    """A run's requests, as a client tells of them."""
+
+    def __init__(self, allowed=360, seconds_per_request=0.0, concurrency=4):
+        self.allowed, self.concurrency = allowed, concurrency
+        self.requests_sent, self.seconds_per_request = 0, seconds_per_request
+
+    @property
+    def rate(self):
+        return f"{self.requests_sent} of {self.allowed}"
+
+    def seconds_allowed_for(self, requests):
+        return seconds_for(requests, self.allowed, self.requests_sent)
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture(name="clock")
+def _clock():
+    return Clock()
+
+
+@pytest.fixture(name="cost")
+def _cost():
+    return Cost()
+
+
+@pytest.fixture(name="progress")
+def _progress(cost, clock, caplog):
+    caplog.set_level(logging.INFO)
+    return Progress(cost, clock)
+
+
+@pytest.fixture(name="terminal")
+def _terminal():
+    return io.StringIO()
+
+
+@pytest.fixture(name="watched")
+def _watched(cost, clock, terminal):
+    """A progress that is shown on a terminal."""
+    return Progress(cost, clock, StatusLine(terminal))
+
+
+def said(caplog):
+    """The lines since the last time."""
+    lines = [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+    caplog.clear()
+    return lines
+
+
+def rows(progress, clock, number, seconds=0.0, counted=None):
+    """So many rows are read, each in so many seconds."""
+    for _ in range(number):
+        clock.now += seconds
+        progress.row(counted)
+
+
+# -- how long it takes -------------------------------------------------------------------------
+
+
+def test_the_network_bounds_an_estimate():
+    assert estimated_seconds(100, 0, Cost(10_000, seconds_per_request=0.4, concurrency=4)) == 10
+    assert estimated_seconds(100, 0, Cost(10_000, seconds_per_request=0.4, concurrency=1)) == 40
+
+
+def test_the_rate_limit_bounds_an_estimate():
+    """The 60 silent seconds that were said to be two."""
+    assert 55 < estimated_seconds(60, 0, Cost(60, seconds_per_request=0.1)) < 65
+    assert 590 < estimated_seconds(600, 0, Cost(60, seconds_per_request=0.1)) < 610
+
+
+def test_the_rows_bound_an_estimate():
+    assert estimated_seconds(0, 100_000, Cost()) == pytest.approx(15)
+
+
+def test_the_time_left_knows_the_limit(progress, clock, cost, caplog):
+    cost.allowed = 60
+    progress.begin_range("conversations", WINDOW)
+    cost.requests_sent = 10
+    rows(progress, clock, 100, 0.001, counted=1000)
+    progress.window_read(WINDOW, is_last=False)
+    *_, line = said(caplog)
+    assert "100 of 1000 rows (10 %)" in line and "10 of 60 requests a minute" in line
+    (left,) = [part.split()[0] for part in line.split(", ") if part.split()[1] == "left;"]
+    assert "0:01:20" < left < "0:01:40"  # 90 more requests
+
+
+def test_what_took_long_so_far_goes_on_so(progress, clock, caplog):
+    progress.begin_range("conversations", WINDOW)
+    rows(progress, clock, 100, 1, counted=200)
+    said(caplog)
+    progress.window_read(WINDOW, is_last=True)
+    assert "0:01:40 left" in said(caplog)[-1]
+
+
+def test_without_a_row_or_a_count_no_time_is_said(progress, clock, caplog):
+    progress.begin_range("conversations", WINDOW)
+    clock.now += 2
+    progress.window_read(WINDOW, is_last=True)
+    rows(progress, clock, 3, counted=None)
+    progress.window_read(WINDOW, is_last=True)
+    assert said(caplog)[1:] == [
+        f"INFO {READ}0 rows, 0 rows/s; 0 of 360 requests a minute",
+        f"INFO {READ}3 rows, 2 rows/s; 0 of 360 requests a minute",
+    ]
+
+
+def test_more_rows_than_were_counted_are_all_of_them(progress, clock, caplog):
+    progress.begin_range("conversations", WINDOW)
+    rows(progress, clock, 12, 1, counted=10)
+    progress.window_read(WINDOW, is_last=True)
+    assert "12 of 10 rows (100 %), 1 rows/s, 0:00:00 left" in said(caplog)[-1]
+
+
+# -- in a file ---------------------------------------------------------------------------------
+
+
+def test_every_stream_says_that_it_begins(progress, caplog):
+    progress.begin_stream("users")
+    progress.begin_range("conversations", WINDOW)
+    assert said(caplog) == [
+        "INFO users: reading",
+        "INFO conversations: reading what changed from 2026-01-01T00:00:00Z "
+        "to 2026-01-19T04:11:09Z",
+    ]
+
+
+def test_the_first_and_the_last_window_are_told_and_between_them_one_every_few_seconds(
+    progress, clock, caplog
+):
+    progress.begin_range("conversations", WINDOW)
+    told = []
+    for second in range(14):
+        clock.now = second
+        said(caplog)
+        progress.window_read(WINDOW, is_last=second == 13)
+        told += [second] if said(caplog) else []
+    assert told == [0, 5, 10, 13]
+
+
+def test_no_stream_is_silent_for_long(progress, clock, caplog):
+    progress.begin_stream("teams")
+    said(caplog)
+    rows(progress, clock, 29, 1)
+    assert said(caplog) == []
+    rows(progress, clock, 1, 1)
+    assert said(caplog) == ["INFO teams: 30 rows, 1 rows/s; 0 of 360 requests a minute"]
+    rows(progress, clock, 29, 1)
+    assert said(caplog) == []
+
+
+def test_one_row_is_one_row():
+    assert [in_words(number, "row") for number in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]
+    assert in_words(2, "inbox", "inboxes") == "2 inboxes"
+
+
+@pytest.mark.parametrize("seconds, words", [(0.4, "0:00:00"), (252, "0:04:12"), (9000, "2:30:00")])
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+# -- at the end --------------------------------------------------------------------------------
+
+
+def test_one_line_tells_it_all(progress, clock, cost, caplog):
+    clock.now, cost.requests_sent = 252, 2311
+    failed = progress.end(
+        [Result("conversations", 57213, ["read 3 of the 3"], None), Result("users", 1, [], None)]
+    )
+    assert not failed
+    assert said(caplog) == [
+        "INFO conversations: 57213 rows, read 3 of the 3",
+        "INFO users: 1 row",
+        "INFO done in 0:04:12: 57214 rows of 2 streams, 2311 requests, complete",
+    ]
+
+
+def test_what_failed_is_told_once_with_its_words_and_then_named(progress, cost, caplog):
+    cost.requests_sent = 1
+    bad = Result("users", 0, ["incomplete"], "GET /v2/users answered 400")
+    assert progress.end([bad, Result("teams", 3, [], None)]) == [bad]
+    assert said(caplog) == [
+        "INFO users: 0 rows, incomplete",
+        "INFO teams: 3 rows",
+        "CRITICAL users is incomplete: GET /v2/users answered 400",
+        "CRITICAL done in 0:00:00: 3 rows of 2 streams, 1 request, incomplete: users. "
+        "The next run begins where they stopped",
+    ]
+
+
+def test_a_run_that_breaks_off_tells_what_failed_before(progress, caplog):
+    progress.break_off([Result("users", 0, [], "it failed"), Result("teams", 3, [], None)])
+    assert said(caplog) == ["CRITICAL users is incomplete: it failed"]
+
+
+@pytest.mark.parametrize("status, words", [(403, "failed (status 403):"), (None, "failed:")])
+def test_that_a_stream_failed_is_said_at_once(progress, caplog, status, words):
+    progress.stream_failed("users", status)
+    assert said(caplog) == [f"ERROR users {words} the last lines of the log will say why"]
+
+
+# -- on a terminal -----------------------------------------------------------------------------
+
+
+def shown(terminal):
+    """What the status line said, one after the other."""
+    return terminal.getvalue().split(ERASE_LINE)[1:]
+
+
+def test_one_line_is_written_again_and_again(watched, clock, cost, terminal, caplog):
+    caplog.set_level(logging.INFO)
+    watched.begin_range("conversations", WINDOW)
+    cost.requests_sent = 38
+    rows(watched, clock, 1, 0.3, counted=600)
+    rows(watched, clock, 9, 0.01, counted=600)  # too soon to be shown
+    rows(watched, clock, 1, 0.5, counted=600)
+    watched.window_read(WINDOW, is_last=True)
+    lines = shown(terminal)
+    assert lines[0] == "conversations: reading" and len(lines) == 3
+    assert lines[1].startswith("conversations: 1/600 rows, 0 %, 3/s, ")
+    assert lines[2].startswith("conversations: 11/600 rows, 2 %, 12/s, ")
+    assert lines[2].endswith(" left, 38 of 360 req/min")
+    assert "\n" not in terminal.getvalue() and len(said(caplog)) == 1
+    watched.end([])
+    assert shown(terminal)[-1] == ""
+
+
+def test_without_a_count_there_is_no_share(watched, clock, terminal):
+    watched.begin_stream("users")
+    rows(watched, clock, 1, 0.5)
+    assert shown(terminal)[-1] == "users: 1 row, 2/s, 0 of 360 req/min"
+
+
+def test_a_large_account_fits_into_a_narrow_terminal(watched, clock, cost, terminal):
+    cost.requests_sent = 338
+    watched.begin_range("conversations", WINDOW)
+    clock.now = 60
+    for _ in range(41212):
+        watched.row(57214)
+    clock.now = 120
+    watched.row(57214)
+    assert len(shown(terminal)[-1]) <= 79
+    assert shown(terminal)[-1].endswith("338 of 360 req/min")
+
+
+class Gone(io.StringIO):
+    """A terminal that takes nothing any more."""
+
+    def flush(self):
+        raise OSError(5, "Input/output error")
+
+
+def test_a_line_is_cut_at_the_width():
+    terminal = io.StringIO()
+    StatusLine(terminal).show("x" * 200)
+    assert shown(terminal) == ["x" * 79]
+
+
+def test_a_terminal_that_is_gone_ends_no_run():
+    line = StatusLine(Gone())
+    line.show("users: reading")
+    line.show("")
+
+
+def test_the_log_goes_above_the_line(terminal):
+    line = StatusLine(terminal)
+    line.write("INFO a\n")
+    line.show("users: 1 row")
+    line.write("INFO b\n")
+    line.show("")
+    line.write("INFO c\n")
+    assert terminal.getvalue() == (
+        f"INFO a\n{ERASE_LINE}users: 1 row{ERASE_LINE}INFO b\nusers: 1 row{ERASE_LINE}INFO c\n"
+    )
+    assert line.isatty() is False  # whatever else is asked of stderr, the terminal has it
