@@ -153,8 +153,8 @@ def _object(schema: Schema, known: Schema, path: FieldPath, report: Report) -> C
     def convert(value: Row) -> Row:
         result = {}
         for name, inner in value.items():
-            if name in fields:
-                result[name] = None if inner is None else fields[name](inner)
+            if fit := fields.get(name):
+                result[name] = None if inner is None else fit(inner)
             elif name not in known:
                 report.unknown((*path, name))
         for name in never_null:

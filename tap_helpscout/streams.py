@@ -3,6 +3,7 @@
 import string
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tap_helpscout.transform import latest, only, rename, unchanged
@@ -69,7 +70,7 @@ class Stream:
         """INCREMENTAL where there is a date to go by."""
         return "INCREMENTAL" if self.replication_key else "FULL_TABLE"
 
-    @property
+    @cached_property
     def parent_keys(self) -> tuple[str, ...]:
         """The columns that the parents fill, outermost first; the last is the parent's own id."""
         return tuple(name for _, name, _, _ in string.Formatter().parse(self.path) if name)

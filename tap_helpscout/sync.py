@@ -31,6 +31,7 @@ LOGGER = singer.get_logger()
 # Chosen: so many rows wait with all that is embedded in them, for each request at once. More would
 # keep the connections no busier, and cost memory.
 ROWS_PER_REQUEST = 40
+ONE_ROW = Load(requests=0)
 REQUESTS_AHEAD = 2  # chosen: children's requests that wait, for each request at once
 
 Write = Callable[[singer.Message], None]
@@ -56,6 +57,8 @@ class Item:
     @property
     def load(self) -> Load:
         """What it costs while it waits."""
+        if not self.children:
+            return ONE_ROW  # nearly all: a load of its own for each would cost time
         loads = [child.rows.load for child in self.children]
         return Load(
             requests=sum(load.requests for load in loads),

@@ -49,9 +49,9 @@ def to_snake_case(value: Any, depth: int = 0) -> Any:
         elif key != "_links":
             name = snake_case(key)
             is_taken = name in result or name != key and name in value
-            result[key if is_taken else name] = (
-                inner if key in MAPS else to_snake_case(inner, depth + 1)
-            )
+            if isinstance(inner, (dict, list)) and key not in MAPS:
+                inner = to_snake_case(inner, depth + 1)
+            result[key if is_taken else name] = inner
     if embedded:
         for name, inner in to_snake_case(embedded, depth + 1).items():
             result.setdefault(name, inner)
