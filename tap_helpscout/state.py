@@ -1,5 +1,6 @@
 """State: where each stream's next run begins, and what is left over from this one."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,14 +14,34 @@ from tap_helpscout.streams import STREAMS
 MAX_PENDING = 100
 
 
+@dataclass(frozen=True)
+class VersionProgress:
+    """How far a version was written that is not activated yet: all that was modified from `begun`
+    up to `read_to`."""
+
+    version: int
+    begun: datetime
+    read_to: datetime
+
+
 class State:
     """What the next run needs to know; flat, as published versions wrote it:
 
         {"currently_syncing": "users",
          "bookmarks": {"users": "2019-06-11T13:37:55Z"},
-         "pending": {"conversation_threads": [2100123]}}
+         "pending": {"conversation_threads": [2100123]},
+         "versions": {"conversations": 1700000000000},
+         "versions_in_progress": {"customers": {"version": 1700600000000,
+             "begun": "2010-01-01T00:00:00Z", "read_to": "2019-06-11T13:37:55Z"}}}
 
     `pending` holds, for each child stream, the ids of parents whose children could not be read.
+
+    `versions` are those that were activated last. A FULL_TABLE run of a list with dates writes down
+    under `versions_in_progress` how far its new version is. If it is interrupted, what it has
+    written has that version already, and a run with another that begins at the bookmark would
+    have it taken away. So the next FULL_TABLE run goes on with the same version from `read_to`. A
+    run that writes the stream otherwise in between forgets it, and so does one that reads from an
+    earlier datetime on: the FULL_TABLE run after that begins anew.
     """
 
     def __init__(self, document: dict[str, Any], source: str | None) -> None:
@@ -34,6 +55,12 @@ class State:
             pending = dict(document.get("pending") or {})
             self._pending: dict[str, list[Any]] = {
                 name: [_checked_id(one) for one in ids] for name, ids in pending.items()
+            }
+            versions = dict(document.get("versions") or {})
+            self._versions = {name: _checked_version(one) for name, one in versions.items()}
+            self._in_progress: dict[str, VersionProgress] = {
+                name: _version_progress(one)
+                for name, one in dict(document.get("versions_in_progress") or {}).items()
             }
             for name in self._bookmarks.keys() & STREAMS.keys():
                 self.bookmark(name)
@@ -56,7 +83,8 @@ class State:
             self._bookmarks[name] = format_datetime(to)
 
     def reset(self, name: str, to: datetime | None) -> None:
-        """Puts a bookmark back to where it was when the run began."""
+        """Puts a bookmark back to where it was when the run began; a version is begun anew."""
+        self.drop_version_progress(name)
         self._bookmarks.pop(name, None)
         if to:
             self._bookmarks[name] = format_datetime(to)
@@ -78,12 +106,48 @@ class State:
         if parent_id in ids:
             ids.remove(parent_id)
 
+    def version(self, name: str) -> int | None:
+        """The version of a stream that was activated last."""
+        return self._versions.get(name)
+
+    @property
+    def last_version(self) -> int:
+        """The largest version that any stream has had; 0 if none."""
+        in_progress = (progress.version for progress in self._in_progress.values())
+        return max([*self._versions.values(), *in_progress], default=0)
+
+    def activate_version(self, name: str, version: int) -> None:
+        """A version of a stream is written whole."""
+        self._versions[name] = version
+        self.drop_version_progress(name)
+
+    def version_progress(self, name: str) -> VersionProgress | None:
+        """How far an interrupted run has written a new version, None where there was none."""
+        return self._in_progress.get(name)
+
+    def keep_version_progress(self, name: str, progress: VersionProgress) -> None:
+        """Takes note of how far a new version is written."""
+        self._in_progress[name] = progress
+
+    def drop_version_progress(self, name: str) -> None:
+        """No run may go on with a version that was begun."""
+        self._in_progress.pop(name, None)
+
     def message(self) -> singer.StateMessage:
         """The state as a Singer message."""
         value = {**self._document, "bookmarks": self._bookmarks}
         value["pending"] = {name: ids for name, ids in self._pending.items() if ids}
+        value["versions"] = dict(self._versions)
+        value["versions_in_progress"] = {
+            name: {
+                "version": one.version,
+                "begun": format_datetime(one.begun),
+                "read_to": format_datetime(one.read_to),
+            }
+            for name, one in self._in_progress.items()
+        }
         value["currently_syncing"] = self.currently_syncing
-        for key in ("pending", "currently_syncing"):
+        for key in ("pending", "versions", "versions_in_progress", "currently_syncing"):
             if not value[key]:
                 del value[key]
         return singer.StateMessage(value)
@@ -93,3 +157,19 @@ def _checked_id(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("pending must hold ids")
     return value
+
+
+def _checked_version(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("versions must be integers")
+    return value
+
+
+def _version_progress(value: Any) -> VersionProgress:
+    try:
+        begun, read_to = (parse_datetime(value[key]) for key in ("begun", "read_to"))
+        return VersionProgress(_checked_version(value["version"]), begun, read_to)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"versions_in_progress must hold version, begun and read_to: {error}"
+        ) from error
