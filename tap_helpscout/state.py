@@ -1,6 +1,7 @@
 """State: where each stream's next run begins, and what is left over from this one."""
 
 import difflib
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,25 @@ from tap_helpscout.streams import STREAMS
 
 # Chosen: where more parents than this cannot be read, it is not the parents.
 MAX_PENDING = 100
+# They are in a state only where they say something.
+OPTIONAL_KEYS = (
+    "currently_syncing",
+    "start_dates",
+    "pending",
+    "doubtful_embeds",
+    "versions",
+    "versions_in_progress",
+)
+
+
+@dataclass(frozen=True)
+class VersionProgress:
+    """How far a version was written that is not activated yet: all that was modified from `begun`
+    up to `read_to`."""
+
+    version: int
+    begun: datetime
+    read_to: datetime
 
 
 class State:
@@ -21,12 +41,22 @@ class State:
          "bookmarks": {"users": "2019-06-11T13:37:55Z"},
          "start_dates": {"conversations": "2019-01-01T00:00:00Z"},
          "pending": {"conversation_threads": [2100123]},
-         "doubtful_embeds": ["conversation_threads"]}
+         "doubtful_embeds": ["conversation_threads"],
+         "versions": {"conversations": 1700000000000},
+         "versions_in_progress": {"customers": {"version": 1700600000000,
+             "begun": "2010-01-01T00:00:00Z", "read_to": "2019-06-11T13:37:55Z"}}}
 
     `start_dates` holds the start_date that a bookmark was begun with, where it made a difference.
     `pending` holds, for each child stream, the ids of parents whose children could not be read.
     `doubtful_embeds` are child streams whose embedded rows were used, and then found to differ from
     the listed ones: the next run lists them all.
+
+    `versions` are those that were activated last. A FULL_TABLE run of a list with dates writes down
+    under `versions_in_progress` how far its new version is. If it is interrupted, what it has
+    written has that version already, and a run with another that begins at the bookmark would
+    have it taken away. So the next FULL_TABLE run goes on with the same version from `read_to`. A
+    run that writes the stream otherwise in between forgets it, and so does one that reads from an
+    earlier datetime on: the FULL_TABLE run after that begins anew.
     """
 
     def __init__(self, document: dict[str, Any], source: str | None) -> None:
@@ -44,6 +74,12 @@ class State:
                 name: [_checked_id(one) for one in ids] for name, ids in pending.items()
             }
             self._doubtful_embeds = {str(name) for name in document.get("doubtful_embeds") or ()}
+            versions = dict(document.get("versions") or {})
+            self._versions = {name: _checked_version(one) for name, one in versions.items()}
+            self._in_progress: dict[str, VersionProgress] = {
+                name: _version_progress(one)
+                for name, one in dict(document.get("versions_in_progress") or {}).items()
+            }
             for name in self._bookmarks.keys() & STREAMS.keys():
                 self.bookmark(name)
                 self.start_date(name)
@@ -87,7 +123,8 @@ class State:
             self._bookmarks[name] = format_datetime(to)
 
     def reset(self, name: str, to: datetime | None) -> None:
-        """Puts a bookmark back to where it was when the run began."""
+        """Puts a bookmark back to where it was when the run began; a version is begun anew."""
+        self.drop_version_progress(name)
         self._bookmarks.pop(name, None)
         if to:
             self._bookmarks[name] = format_datetime(to)
@@ -117,6 +154,33 @@ class State:
         """Keeps for the next run whether embedded rows of this stream were used in vain."""
         (self._doubtful_embeds.add if are_doubtful else self._doubtful_embeds.discard)(name)
 
+    def version(self, name: str) -> int | None:
+        """The version of a stream that was activated last."""
+        return self._versions.get(name)
+
+    @property
+    def last_version(self) -> int:
+        """The largest version that any stream has had; 0 if none."""
+        in_progress = (progress.version for progress in self._in_progress.values())
+        return max([*self._versions.values(), *in_progress], default=0)
+
+    def activate_version(self, name: str, version: int) -> None:
+        """A version of a stream is written whole."""
+        self._versions[name] = version
+        self.drop_version_progress(name)
+
+    def version_progress(self, name: str) -> VersionProgress | None:
+        """How far an interrupted run has written a new version, None where there was none."""
+        return self._in_progress.get(name)
+
+    def keep_version_progress(self, name: str, progress: VersionProgress) -> None:
+        """Takes note of how far a new version is written."""
+        self._in_progress[name] = progress
+
+    def drop_version_progress(self, name: str) -> None:
+        """No run may go on with a version that was begun."""
+        self._in_progress.pop(name, None)
+
     def message(self) -> singer.StateMessage:
         """The state as a Singer message."""
         value = {**self._document, "bookmarks": self._bookmarks}
@@ -125,8 +189,17 @@ class State:
         value["start_dates"] = {
             name: date for name, date in self._start_dates.items() if self._bookmarks.get(name)
         }
+        value["versions"] = dict(self._versions)
+        value["versions_in_progress"] = {
+            name: {
+                "version": one.version,
+                "begun": format_datetime(one.begun),
+                "read_to": format_datetime(one.read_to),
+            }
+            for name, one in self._in_progress.items()
+        }
         value["currently_syncing"] = self.currently_syncing
-        for key in ("pending", "doubtful_embeds", "start_dates", "currently_syncing"):
+        for key in OPTIONAL_KEYS:
             if not value[key]:
                 del value[key]
         return singer.StateMessage(value)
@@ -143,3 +216,19 @@ def _checked_id(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("pending must hold ids")
     return value
+
+
+def _checked_version(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("versions must be integers")
+    return value
+
+
+def _version_progress(value: Any) -> VersionProgress:
+    try:
+        begun, read_to = (parse_datetime(value[key]) for key in ("begun", "read_to"))
+        return VersionProgress(_checked_version(value["version"]), begun, read_to)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"versions_in_progress must hold version, begun and read_to: {error}"
+        ) from error

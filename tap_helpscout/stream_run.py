@@ -36,9 +36,17 @@ class StreamRun:
     """One stream in this run: what of it is written, from when on, and how it went."""
 
     def __init__(
-        self, stream: Stream, selected: SelectedStream | None, children: list["StreamRun"]
+        self,
+        stream: Stream,
+        selected: SelectedStream | None,
+        children: list["StreamRun"],
+        reads_all: bool = False,
     ) -> None:
-        self.stream, self.children = stream, children
+        """`reads_all`: whether it is read FULL_TABLE, all rows whatever its bookmark."""
+        self.stream, self.children, self.reads_all = stream, children, reads_all
+        self.parent: StreamRun | None = None
+        for child in children:
+            child.parent = self
         self.name = stream.tap_stream_id
         self.selected = selected
         self.activity = Activity.WRITE if selected else Activity.SKIP
@@ -49,7 +57,14 @@ class StreamRun:
         self.start: datetime | None = None
         """Rows that were modified before it are not needed; None: every row is."""
         self.error: str | None = None
+        self.version: int | None = None
+        """What its records have as their version."""
+        self.is_read_to_end = False
         self.rows_read = self.rows_written = self.rows_lost = 0
+        self.rows_missing = 0
+        """How many rows more the API counts than it lists."""
+        self.rows_without_id = 0
+        """How many rows came whose children cannot be asked for."""
         self.rows_counted: int | None = None
         self._findings = Findings(self.name, stream.key_properties)
         schema = selected.schema if selected else {}
@@ -140,9 +155,15 @@ class StreamRun:
         return None
 
 
-def plan_run(stream: Stream, selected: Mapping[str, SelectedStream]) -> StreamRun | None:
+def plan_run(
+    stream: Stream, selected: Mapping[str, SelectedStream], parent_reads_all: bool = False
+) -> StreamRun | None:
     """The tree from this stream down, without what is neither selected nor needed for it."""
-    planned = [plan_run(child, selected) for child in children_of(stream.tap_stream_id)]
-    children = [run for run in planned if run]
     own = selected.get(stream.tap_stream_id)
-    return StreamRun(stream, own, children) if own or children else None
+    reads_all = parent_reads_all
+    if own and own.replication_method == "FULL_TABLE" and not stream.is_below_windows:
+        # Below windows only those parents are read that are in them, whatever the catalog says.
+        reads_all = True
+    planned = [plan_run(child, selected, reads_all) for child in children_of(stream.tap_stream_id)]
+    children = [run for run in planned if run]
+    return StreamRun(stream, own, children, reads_all) if own or children else None

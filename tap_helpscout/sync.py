@@ -25,6 +25,7 @@ from tap_helpscout.stream_run import Activity, Context, StreamRun, plan_run
 from tap_helpscout.streams import Row, children_of
 from tap_helpscout.terminal import status_line
 from tap_helpscout.transport import ApiError, HelpScoutError
+from tap_helpscout.versions import Versions
 
 LOGGER = singer.get_logger()
 
@@ -86,10 +87,12 @@ class Sync:
         self._progress = Progress(client, status=status_line())
         self._counters: dict[str, Any] = {}
         self._end = datetime.now(timezone.utc)
+        self._versions = Versions(state, config, self._end)
 
     def run(self) -> list[Result]:
         """Reads all that is selected; the results of the streams that failed."""
         self._end = self._client.run_start()
+        self._versions = Versions(self._state, self._config, self._end)
         try:
             self._read_all()
         except Exception:
@@ -113,6 +116,7 @@ class Sync:
                 self._state.currently_syncing = root.name
                 self._write_state()
                 self._read_tree(root)
+                self._activate_versions(root)
             self._state.currently_syncing = None
             self._write_state()
 
@@ -126,11 +130,9 @@ class Sync:
         stream = run.stream
         if stream.has_bookmark:
             run.bookmark = self._state.bookmark(run.name)
-        if run.bookmark:
-            run.start = seconds_before(run.bookmark, self._config.lookback_seconds)
-        elif stream.is_windowed or stream.is_below_windows:
-            run.start = self._config.start_date
-            self._state.begin(run.name, run.start)
+        if not run.bookmark and (stream.is_windowed or stream.is_below_windows):
+            self._state.begin(run.name, self._config.start_date.replace(microsecond=0))
+        run.start = self._versions.begin(run, self._start(run))
         if run.start:
             run.start = run.start.replace(microsecond=0)
         if run.verifier and self._state.has_doubtful_embeds(run.name):
@@ -163,6 +165,26 @@ class Sync:
                 "read further back, run once without --state",
                 ", ".join(later),
             )
+
+    def _start(self, run: StreamRun) -> datetime | None:
+        """From when on rows are needed, by the bookmark and the start_date; None: all are."""
+        since = None
+        if run.bookmark:
+            since = seconds_before(run.bookmark, self._config.lookback_seconds)
+        if not (run.stream.is_windowed or run.stream.is_below_windows):
+            return None if run.reads_all else since
+        if since and not run.reads_all:
+            return since
+        # The bookmark moves in a FULL_TABLE run too: nothing may be left out before it.
+        return min(self._config.start_date, since or self._config.start_date)
+
+    def _activate_versions(self, root: StreamRun) -> None:
+        """Ends each stream that was read whole with ACTIVATE_VERSION. No STATE says so before it:
+        if the run is ended in between, the next one goes on and activates the version again, which
+        changes nothing; the other way round, records would have a version that no target knows."""
+        for run in root.tree():
+            if message := self._versions.activate(run):
+                self._write(message)
 
     def _read_tree(self, root: StreamRun) -> None:
         """Reads a stream and what hangs on it; an error there leaves the other trees alone."""
@@ -224,6 +246,10 @@ class Sync:
             if window.low < window.high and root.is_needed:
                 self._progress.begin_range(root.name, window)
                 self._walk(root, self._counting(root, reader, reader.read(window)), context)
+        if root.version and root.reads_all and root.is_read_to_end:
+            rows_read = root.rows_read
+            self._walk(root, reader.read_edited(self._end), context)
+            root.rows_read = rows_read  # of those that were counted; these come once more
 
     @staticmethod
     def _counting(
@@ -262,6 +288,7 @@ class Sync:
         """The lists that hang on a row, requested."""
         parent_id = row.get("id")
         if parent_id is None:
+            run.rows_without_id += 1
             return  # there is nothing to ask for; the stream itself warns of it
         for child in run.children:
             if child.is_needed:
@@ -275,7 +302,7 @@ class Sync:
             return
         parent_id = child.context[run.stream.parent_keys[-1]]
         try:
-            self._walk(run, (Batch(rows) for rows in child.rows.pages), child.context)
+            self._walk(run, child.rows.batches, child.context)
         except ApiError as error:
             self._children_failed(run, parent_id, error)
             return
@@ -316,15 +343,14 @@ class Sync:
             return
         run.rows_written += 1
         self._counters[run.name].increment()
-        self._write(
-            singer.RecordMessage(run.name, record, time_extracted=datetime.now(timezone.utc))
-        )
+        self._write(singer.RecordMessage(run.name, record, run.version, datetime.now(timezone.utc)))
 
     def _end_batch(self, run: StreamRun, batch: Batch) -> None:
         """Moves the bookmarks of a tree where all that was modified up to some datetime, and what
         hangs on it, is written."""
         if batch.counted is not None:
             run.rows_counted = batch.counted
+        run.rows_missing += batch.missing
         if not batch.completes and not batch.reopens:
             return
         for one in run.tree():
@@ -340,6 +366,7 @@ class Sync:
         is_last = batch.completes is not None and self._is_last(batch.completes)
         if is_last and run.outcomes.are_too_many_gone:
             run.fail("Help Scout answers 404 for what hangs on each parent")
+        run.is_read_to_end = is_last
         if run.activity is not Activity.WRITE or not run.stream.has_bookmark:
             return
         if batch.reopens or run.used_doubtful:
@@ -349,6 +376,7 @@ class Sync:
             self._state.advance(run.name, high)
             if is_last:
                 self._state.set_doubtful_embeds(run.name, False)
+            self._versions.read_to(run, high)
 
     def _write_state(self) -> None:
         self._write(self._state.message())

@@ -5,7 +5,7 @@ of the next page is then never seen. So the list is read in passes, first page t
 can have been missed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from enum import Enum, auto
 
 import singer
@@ -152,15 +152,35 @@ def all_pages(fetch: Fetch, announced: Iterable[Page]) -> Iterator[Page]:
         yield page
 
 
+class Reading:
+    """The rows of a list, page by page and each row once; they can be taken once."""
+
+    def __init__(self, rows: Generator[list[Row], None, int]) -> None:
+        """`rows` returns how many rows more the API counts than it lists."""
+        self._rows = rows
+        self.missing = 0
+        """How many rows may be missing, as soon as all that come were taken."""
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        self.missing = yield from self._rows
+
+
 def read_until_complete(
     client: Client, stream: Stream, fetch: Fetch, announced: Iterable[Page] | None = None
-) -> Iterator[list[Row]]:
-    """Yields the rows of a list, page by page and each row once, until none can be missing.
+) -> Reading:
+    """The rows of a list, read again until none can be missing that the API lists.
 
     `announced` are the pages of the first pass, where they were requested already.
 
-    Raises ApiError where the list changes in every pass, or does not give what it counts.
+    Raises ApiError, while the rows are taken, where the list changes in every pass, or does not
+    give what it counts.
     """
+    return Reading(_passes(client, stream, fetch, announced))
+
+
+def _passes(
+    client: Client, stream: Stream, fetch: Fetch, announced: Iterable[Page] | None
+) -> Generator[list[Row], None, int]:
     completeness = Completeness(stream)
     for _ in range(MAX_PASSES):
         completeness.begin_pass()
@@ -168,6 +188,6 @@ def read_until_complete(
             yield completeness.new_rows(page)
         verdict = completeness.end_pass()
         if is_the_end(stream, verdict, completeness.missing, completeness.refusal):
-            return
+            return max(completeness.missing, 0)
         announced = None
     raise ApiError(f"GET {stream.path} changed in each of {MAX_PASSES} passes while it was read")

@@ -29,7 +29,7 @@ FAILURES_IN_A_ROW = 5  # chosen: as many parents cannot be bad at once
 class ChildRows:
     """The children of one parent; their first request is on its way."""
 
-    pages: Iterator[list[Row]]
+    batches: Iterator[Batch]
     load: Load
     is_listed: bool = True
 
@@ -56,25 +56,28 @@ def read_children(
     treatment = verifier.treatment(parent) if verifier else Treatment.LIST
     if verifier and treatment is Treatment.USE:
         children = verifier.embedded(parent)
-        return ChildRows(iter([children]), Load(requests=0, rows=len(children)), is_listed=False)
+        load = Load(requests=0, rows=len(children))
+        return ChildRows(iter([Batch(children)]), load, is_listed=False)
     fetch = partial(fetch_listed, client, stream, context)
     first = client.submit(fetch)
 
-    def pages() -> Iterator[list[Row]]:
+    def batches() -> Iterator[Batch]:
         announced = prefetched_pages(client, fetch, first.result())
         comparison = None
         if verifier and treatment is Treatment.LIST_AND_COMPARE:
             comparison = Comparison(verifier, parent)
-        for rows in read_until_complete(client, stream, fetch, announced):
+        reading = read_until_complete(client, stream, fetch, announced)
+        for rows in reading:
             if comparison:
                 for row in rows:
                     comparison.add(row)
-            yield rows
+            yield Batch(rows)
         if comparison:
             comparison.finish()
+        yield Batch([], missing=reading.missing)
 
     blocks = verifier is not None and verifier.may_be_verified_by(parent)
-    return ChildRows(pages(), Load(requests=1, rows=0, blocks=blocks))
+    return ChildRows(batches(), Load(requests=1, rows=0, blocks=blocks))
 
 
 def read_listed(
@@ -83,9 +86,11 @@ def read_listed(
     """The rows of a list that is read whole, up to the run's start `high`."""
     fetch = partial(fetch_listed, client, stream, context)
     first = fetch()
-    for rows in read_until_complete(client, stream, fetch, prefetched_pages(client, fetch, first)):
+    reading = read_until_complete(client, stream, fetch, prefetched_pages(client, fetch, first))
+    for rows in reading:
         yield Batch(rows)
-    yield Batch([], completes=Window(EARLIEST, high), counted=first.total)
+    whole = Window(EARLIEST, high)
+    yield Batch([], completes=whole, counted=first.total, missing=reading.missing)
 
 
 class Meaning(Enum):

@@ -6,11 +6,11 @@ forward, by at most as many places as the total fell between two pages; so many 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
 
 from tap_helpscout.dates import datetime_or_none
-from tap_helpscout.reading.completeness import Verdict, is_the_end
+from tap_helpscout.reading.completeness import Reading, Verdict, is_the_end
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.streams import Row, RowKey, Stream
 from tap_helpscout.transport import ApiError
@@ -111,14 +111,22 @@ def read_newest_first(
     stream: Stream,
     fetch_page: Callable[[int], Page],
     later_pages: Callable[[], Iterator[Page]],
-) -> Iterator[list[Row]]:
-    """Yields the rows of a list, each once, until none can be missing.
+) -> Reading:
+    """The rows of a list, each once, until none can be missing that the API lists.
 
     `later_pages` are those of what was modified since the run began: a row that is edited before
     it was reached moves to the front, behind the reader.
 
-    Raises ApiError where the list does not give what it counts.
+    Raises ApiError, while the rows are taken, where the list does not give what it counts.
     """
+    return Reading(_passes(stream, fetch_page, later_pages))
+
+
+def _passes(
+    stream: Stream,
+    fetch_page: Callable[[int], Page],
+    later_pages: Callable[[], Iterator[Page]],
+) -> Generator[list[Row], None, int]:
     reading = NewestFirst(stream)
     refusal: ApiError | None = None
     for _ in range(MAX_PASSES):
@@ -132,5 +140,5 @@ def read_newest_first(
         for page in later_pages():
             yield reading.new_later_rows(page)
         if is_the_end(stream, reading.end_pass(), reading.missing, refusal):
-            return
+            return reading.missing
     raise ApiError(f"GET {stream.path} changed in each of {MAX_PASSES} passes while it was read")

@@ -141,7 +141,21 @@ class RangeReader:
             yield Batch(rows.rows)
             return
         for batch in self._read_long({**self._stream.params, **hidden.params}, window, rows):
-            yield Batch(batch.rows)
+            yield Batch(batch.rows, missing=batch.missing)
+
+    def read_edited(self, end: datetime) -> Iterator[Batch]:
+        """What was modified near the run's start `end` and after it, where windows were read: a row
+        that is edited may leave its window before that is read, and is in no other window then.
+
+        Raises ApiError where not every row can be read.
+        """
+        if not (self._filter and self._filter.holds):
+            return
+        params = self._stream.params
+        hidden = [{**params, **self._stream.hidden.params}] if self._stream.hidden else []
+        for each in (params, *hidden):
+            for batch in self._read_plain(each, Window(self._settled, end)):
+                yield Batch(batch.rows, missing=batch.missing)
 
     def _read_long(self, params: Params, window: Window, first: Page) -> Iterator[Batch]:
         finding = self.date_filter(params, first, window)
@@ -215,9 +229,10 @@ class RangeReader:
             fetch = partial(self._fetch, later)
             return all_pages(fetch, [fetch(FIRST)])
 
-        for rows in read_newest_first(self._stream, page, later_pages):
+        reading = read_newest_first(self._stream, page, later_pages)
+        for rows in reading:
             yield Batch(rows)
-        yield Batch([], completes=window)
+        yield Batch([], completes=window, missing=reading.missing)
 
     def _ask(self, params: Params) -> Ask:
         def ask(more: Params) -> Page:

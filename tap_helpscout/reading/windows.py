@@ -59,6 +59,8 @@ class Batch:
     """This window is not complete, though it was said to be: it is read again."""
     counted: int | None = None
     """How many rows the API counts in the whole list, or range; with its last batch."""
+    missing: int = 0
+    """How many rows the API counts in the list and does not list; with its last batch."""
 
 
 @dataclass
@@ -159,16 +161,17 @@ def read_windows(
     """
     requested = _requested_pages(client, fetch, planner, check_filter, first)
     # One less than are on their way at once, for the first of them is being waited for.
-    limit = Load(requests=max(client.prefetch_depth - 1, 0))
+    requested = prefetch(requested, Load(requests=max(client.prefetch_depth - 1, 0)))
     shared: set[RowKey | None] = set()  # what the window before may have in common with this one
-    for window, group in itertools.groupby(prefetch(requested, limit), key=itemgetter(0)):
-        announced = (future.result() for _, future in group)
+    for window, group in itertools.groupby(requested, key=itemgetter(0)):
+        pages = (future.result() for _, future in group)
+        reading = read_until_complete(client, stream, partial(fetch, window), pages)
         keys: set[RowKey | None] = set()
-        for rows in read_until_complete(client, stream, partial(fetch, window), announced):
+        for rows in reading:
             keyed = [(stream.key_of(row), row) for row in rows]
             keys.update(key for key, _ in keyed)
             yield Batch([row for key, row in keyed if key is None or key not in shared])
-        yield Batch([], completes=window)
+        yield Batch([], completes=window, missing=reading.missing)
         shared = keys
 
 
