@@ -224,7 +224,7 @@ class Sync:
         what = f"{run.name}: {run.stream.parent_keys[-1]} {parent_id}"
         rows = read_children(self._client, run.stream, context, {"id": parent_id}, None)
         try:
-            self._walk(run, (Batch(rows) for rows in rows.pages), context)
+            self._walk(run, rows.batches, context)
         except ApiError as error:
             if error.status not in GONE:
                 LOGGER.error("%s still cannot be read, and stays put aside: %s", what, error)
