@@ -17,13 +17,14 @@ setup(
         "Programming Language :: Python :: 3 :: Only",
     ],
     python_requires=">=3.10",
-    packages=find_packages(include=["tap_helpscout"]),
+    packages=find_packages(include=["tap_helpscout", "tap_helpscout.*"]),
     package_data={"tap_helpscout": ["schemas/*.json"]},
     install_requires=[
         "singer-python>=6.0.1,<7",
         "requests>=2.30,<3",
         "backoff>=2.2.1,<3",
         "ciso8601>=2.3.1,<3",
+        "urllib3>=2.0.2,<3",
     ],
     extras_require={
         "dev": [

@@ -15,12 +15,12 @@ class OutputError(Exception):
 
 
 @contextlib.contextmanager
-def output_errors_in_words() -> Iterator[None]:
+def output_errors_in_words(reader: str = "the program that stdout goes to") -> Iterator[None]:
     """Raises OutputError where stdout cannot be written to."""
     try:
         yield
     except BrokenPipeError as error:
-        raise OutputError("the target has closed the pipe") from error
+        raise OutputError(f"{reader} has closed the pipe") from error
     except OSError as error:
         raise OutputError(f"cannot write to stdout: {error.strerror}") from error
 
@@ -52,7 +52,7 @@ class MessageWriter:
 
     def __call__(self, message: singer.Message) -> None:
         """Raises OutputError."""
-        with self._guard, output_errors_in_words():
+        with self._guard, output_errors_in_words("the target"):
             singer.write_message(message)
             if isinstance(message, singer.StateMessage) and message.value["bookmarks"]:
                 self._guard.state_written = True

@@ -137,9 +137,10 @@ class Progress:
             self._silent_until = self._clock() + SECONDS_BETWEEN_UPDATES
             self._status.show(f"{self._name}: {self._how_far()}")
 
-    def window_read(self, window: Window, is_last: bool) -> None:
+    def window_read(self, window: Window, is_last: bool, counted: int | None) -> None:
         """Everything modified within a window was read: a line for the first and the last, and
-        between them one every few seconds."""
+        between them one every few seconds; `counted` is as for `row`."""
+        self._counted = counted
         if self._status or (self._clock() < self._silent_until and not is_last):
             return
         self._silent_until = self._clock() + SECONDS_BETWEEN_LINES

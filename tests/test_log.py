@@ -13,7 +13,7 @@ def counts(run):
     """What the last lines say of each stream: {name: rows}."""
     return {
         name: int(rows)
-        for name, rows in re.findall(r"^INFO (\w+): (\d+) rows\b", run.log, re.MULTILINE)
+        for name, rows in re.findall(r"^INFO (\w+): (\d+) rows?\b", run.log, re.MULTILINE)
     }
 
 
@@ -27,8 +27,12 @@ def test_it_ends_with_a_count_of_rows_per_stream(whole):
     fake, run = whole
     assert counts(run) == {name: len(run.records(name)) for name in TABLE}
     assert all(counts(run)[name] >= rows for name, rows in fake.truth_counts().items())
-    last = [line for line in run.log.splitlines() if " rows" in line][-len(TABLE) :]
-    assert [line.split()[1].rstrip(":") for line in last] == list(TABLE)
+    *_, done = lines = run.log.splitlines()
+    assert [line.split()[1].rstrip(":") for line in lines[-1 - len(TABLE) : -1]] == list(TABLE)
+    written, asked = sum(counts(run).values()), len(fake.requests)
+    assert re.fullmatch(
+        rf"INFO done in 0:\d\d:\d\d: {written} rows of 11 streams, {asked} requests, complete", done
+    )
     for name in TABLE:
         assert (
             f'"record_count", "value": {counts(run)[name]}, "tags": {{"endpoint": "{name}"}}'
@@ -77,8 +81,12 @@ def test_a_stream_that_fails_is_named_with_the_apis_words_and_the_others_are_com
         (line,) = [line for line in critical if line.startswith(f"CRITICAL {stream} ")]
         assert "GET /v2/teams answered 418" in line
         assert "No teams today" in line and "lamp-77" in line
-    assert critical[-1].startswith("CRITICAL 2 of 11 streams failed")
-    assert "teams: 0 rows, incomplete" in run.log and "users: 8 rows\n" in run.log
+    assert len(critical) == 3 and critical[-1] == run.log.splitlines()[-1]
+    assert critical[-1].endswith(
+        " incomplete: teams, team_members. The next run begins where they stopped"
+    )
+    assert "teams: 0 rows, incomplete" in run.log
+    assert "users: 8 rows, read 8 of the 8 that Help Scout counts\n" in run.log
     assert "teams" not in run.bookmarks and "users" in run.bookmarks
 
 
