@@ -101,7 +101,8 @@ class Progress:
 
     def __init__(self, cost: RequestCost, clock: Callable[[], float] = time.monotonic) -> None:
         self._cost, self._clock = cost, clock
-        self._status = StatusLine(sys.stderr) if sys.stderr.isatty() else None
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()  # None: it is closed
+        self._status = StatusLine(sys.stderr) if is_terminal else None
         self._run_began = clock()
         self._name = ""
         self._range_began = self._silent_until = self._run_began

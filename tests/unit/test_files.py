@@ -251,6 +251,7 @@ def test_a_long_wait_for_a_lock_is_said_once(held, monkeypatch, caplog):
     with pytest.raises(ConfigError, match="for 120 s"):
         with locked(str(held), 120):
             raise AssertionError
+    assert now[0] == 121
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == f"waiting for another process, which holds the lock on {held.parent}"
 
