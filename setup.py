@@ -24,6 +24,7 @@ setup(
         "requests>=2.30,<3",
         "backoff>=2.2.1,<3",
         "ciso8601>=2.3.1,<3",
+        "urllib3>=2.0.2,<3",
     ],
     extras_require={
         "dev": [

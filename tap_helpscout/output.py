@@ -52,7 +52,7 @@ class MessageWriter:
 
     def __call__(self, message: singer.Message) -> None:
         """Raises OutputError."""
-        with self._guard, output_errors_in_words():
+        with self._guard, output_errors_in_words("the target"):
             singer.write_message(message)
             if isinstance(message, singer.StateMessage) and message.value["bookmarks"]:
                 self._guard.state_written = True

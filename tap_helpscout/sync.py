@@ -357,7 +357,8 @@ class Sync:
             self._move_bookmark(one, batch)
         self._write_state()
         if batch.completes and run.stream.is_windowed:
-            self._progress.window_read(batch.completes, self._is_last(batch.completes))
+            is_last = self._is_last(batch.completes)
+            self._progress.window_read(batch.completes, is_last, run.rows_counted)
 
     def _is_last(self, window: Window) -> bool:
         return window.high >= self._end

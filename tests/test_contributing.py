@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests.conftest import only
 from tests.readme import FENCE
 from tests.stand_ins import ROOT
 
@@ -49,10 +50,11 @@ def _copy(tmp_path_factory):
     copy = tmp_path_factory.mktemp("copy")
     for folder in ("tap_helpscout", "tests"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "setup.cfg", copy)
+    shutil.copy(ROOT / "pyproject.toml", copy)
     streams = copy / "tap_helpscout" / "streams.py"
-    table, end, rest = streams.read_text("utf-8").rpartition("\n)}")
-    streams.write_text(table + "\n" + "".join(ROWS).rstrip() + end + rest, "utf-8")
+    table, end, rest = streams.read_text("utf-8").rpartition("\n    )\n}")
+    # Of two rows of the same name, the later one is the stream.
+    streams.write_text(f"{table}\n{','.join(ROWS)},{end}{rest}", "utf-8")
     for name, properties in PROPERTIES.items():
         _write_schema(copy, name, json.dumps({"type": "object", "properties": properties}))
     _write_schema(copy, "tags", SCHEMA)
@@ -72,11 +74,11 @@ def _tap(tap, copy, monkeypatch):
 
 @pytest.fixture(name="run")
 def _run(tap):
-    return tap.good_run(catalog=tap.select(*SHAPES))
+    return tap.good_run(catalog=only(tap.discover(), SHAPES))
 
 
 def test_the_guide_shows_the_row_of_each_shape():
-    assert {re.search(r'Stream\("(\w+)"', row)[1] for row in ROWS} == SHAPES
+    assert {re.search(r'Stream\(\s*"(\w+)"', row)[1] for row in ROWS} == SHAPES
 
 
 def test_new_streams_are_discovered(tap):
@@ -138,20 +140,41 @@ def test_the_test_of_the_guide_passes(copy):
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
+def modules():
+    """The modules of the package, as files and by the names that they are imported by, in the order
+    of the layout."""
+    order, folder = [], ""
+    for indent, name in re.findall(r"^  (  )?(\w+(?:\.py|/))", LAYOUT, re.MULTILINE):
+        if name.endswith("/"):
+            folder = name
+        else:
+            order.append((folder if indent else "") + name)
+    return {file: f"tap_helpscout.{file[:-3].replace('/', '.')}" for file in order}
+
+
 def test_the_layout_lists_every_module():
     package = ROOT / "tap_helpscout"
-    assert sorted(re.findall(r"^  (\S+)", LAYOUT, re.MULTILINE)) == sorted(
-        [path.name for path in package.glob("*.py")] + ["schemas/"]
-    )
-    assert len(LAYOUT.splitlines()) <= 26
+    files = {str(path.relative_to(package)) for path in package.rglob("*.py")}
+    assert set(modules()) == files - {"reading/__init__.py"}
+    folders = {path.name for path in package.iterdir() if path.is_dir()} - {"__pycache__"}
+    assert set(re.findall(r"^  (\w+)/", LAYOUT, re.MULTILINE)) == folders
+
+
+def imported(file):
+    """The modules of the package that one imports."""
+    for node in ast.walk(ast.parse((ROOT / "tap_helpscout" / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not [alias for alias in node.names if alias.name.startswith("tap_helpscout")]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "relative imports are not followed here"
+            if node.module == "tap_helpscout":
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            elif node.module.startswith("tap_helpscout."):
+                yield node.module
 
 
 def test_modules_import_only_what_stands_above_them():
-    order = re.findall(r"^  (\w+)\.py", LAYOUT, re.MULTILINE)
-    for place, module in enumerate(order):
-        tree = ast.parse((ROOT / "tap_helpscout" / f"{module}.py").read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module == "tap_helpscout":
-                assert {alias.name for alias in node.names} <= set(order[:place]), module
-            elif isinstance(node, ast.ImportFrom) and node.module.startswith("tap_helpscout."):
-                assert node.module.partition(".")[2] in order[:place], module
+    above = set()
+    for file, name in modules().items():
+        assert set(imported(file)) <= above, file
+        above.add(name)

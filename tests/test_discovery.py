@@ -161,9 +161,8 @@ def test_schemas_hold_what_the_api_documents(tap):
     schemas = {
         entry["tap_stream_id"]: set(fields(entry["schema"])) for entry in tap.discover()["streams"]
     }
-    assert {name: paths(text) - schemas[name] for name, text in DOCUMENTED.items()} == {
-        name: set() for name in TABLE
-    }
+    lacking = {name: paths(DOCUMENTED[name]) - schemas[name] for name in TABLE}
+    assert lacking == {name: set() for name in TABLE}
 
 
 PEOPLE = "assignee assigned_to closed_by_user created_by customer primary_customer".split()
@@ -244,8 +243,8 @@ def test_discovery_leaves_a_config_alone(tap):
     "redirection, words",
     [
         (">&-", "stdout is closed"),
-        (">/dev/full", "stdout cannot be written: No space left on device"),
-        ("| true", "stdout cannot be written: Broken pipe"),
+        (">/dev/full", "cannot write to stdout: No space left on device"),
+        ("| true", "the program that stdout goes to has closed the pipe"),
     ],
 )
 def test_where_the_catalog_cannot_be_written_nobody_speaks_of_a_target(redirection, words):

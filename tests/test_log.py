@@ -13,7 +13,7 @@ def counts(run):
     """What the last lines say of each stream: {name: rows}."""
     return {
         name: int(rows)
-        for name, rows in re.findall(r"^INFO (\w+): (\d+) rows\b", run.log, re.MULTILINE)
+        for name, rows in re.findall(r"^INFO (\w+): (\d+) rows?\b", run.log, re.MULTILINE)
     }
 
 
@@ -27,8 +27,12 @@ def test_it_ends_with_a_count_of_rows_per_stream(whole):
     fake, run = whole
     assert counts(run) == {name: len(run.records(name)) for name in TABLE}
     assert all(counts(run)[name] >= rows for name, rows in fake.truth_counts().items())
-    last = [line for line in run.log.splitlines() if " rows" in line][-len(TABLE) :]
-    assert [line.split()[1].rstrip(":") for line in last] == list(TABLE)
+    *_, done = lines = run.log.splitlines()
+    assert [line.split()[1].rstrip(":") for line in lines[-1 - len(TABLE) : -1]] == list(TABLE)
+    written, asked = sum(counts(run).values()), len(fake.requests)
+    assert re.fullmatch(
+        rf"INFO done in 0:\d\d:\d\d: {written} rows of 11 streams, {asked} requests, complete", done
+    )
     for name in TABLE:
         assert (
             f'"record_count", "value": {counts(run)[name]}, "tags": {{"endpoint": "{name}"}}'
@@ -80,7 +84,7 @@ def test_a_stream_that_fails_is_named_with_the_apis_words_and_the_others_are_com
     assert run.log.count("No teams today") == 1
     assert "ERROR teams failed (status 418): the last lines of the log will say why" in run.log
     assert last.startswith("CRITICAL done in ") and "incomplete: teams, team_members" in last
-    assert "teams: 0 rows, incomplete" in run.log and "users: 8 rows\n" in run.log
+    assert "teams: 0 rows, incomplete" in run.log and "users: 8 rows, read 8 of the 8 that Help Scout counts\n" in run.log
     assert "teams" not in run.bookmarks and "users" in run.bookmarks
 
 

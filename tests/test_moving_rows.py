@@ -58,8 +58,7 @@ class Editor:
             )()
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
-@pytest.mark.parametrize("embed", ["complete", "error_500"])
+@pytest.mark.parametrize("concurrency, embed", [(1, "error_500"), (4, "complete")])
 def test_edits_between_any_two_pages(tap, fake, target, concurrency, embed):
     tap.configure(concurrency=concurrency)
     seed = random.randrange(10**9)
@@ -73,8 +72,7 @@ def test_edits_between_any_two_pages(tap, fake, target, concurrency, embed):
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("page", range(2, 7))
-@pytest.mark.parametrize("place", [0, 12, -1])
+@pytest.mark.parametrize("page, place", [(2, 0), (4, 12), (6, -1)])
 def test_one_row_that_leaves_hides_no_other(small, target, page, place):
     tap, fake = small
     fake.before(
@@ -85,8 +83,7 @@ def test_one_row_that_leaves_hides_no_other(small, target, page, place):
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
-@pytest.mark.parametrize("number", [4, 6, 11, 30])
+@pytest.mark.parametrize("number, concurrency", [(4, 4), (11, 1), (30, 4)])
 def test_a_list_that_shrinks_below_the_page_that_is_asked_for(small, target, number, concurrency):
     tap, fake = small
     tap.configure(concurrency=concurrency)
@@ -113,7 +110,7 @@ def test_a_row_deleted_between_two_pages_of_any_list(tap, fake, target):
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("seconds", [1, 2, 3])
+@pytest.mark.parametrize("seconds", [1, 3])
 def test_more_rows_in_one_second_than_a_window_holds(tap, fake, target, seconds):
     """A window is 16 pages of 5 rows; a bulk edit may take some seconds, too."""
     at = fake.now() - timedelta(days=2)
@@ -126,7 +123,7 @@ def test_more_rows_in_one_second_than_a_window_holds(tap, fake, target, seconds)
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("size", [1, 2, 12])
+@pytest.mark.parametrize("size", [2, 12])
 def test_pages_that_change_their_size_in_mid_run(tap, fake, target, size):
     fake.before(lambda fake: fake.set(page_size=size), path=CONVERSATIONS, skip=2)
     run(tap, target)
@@ -197,7 +194,7 @@ def test_a_page_that_does_not_say_how_many_rows_there_are(tap, fake, target):
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("lag", [2, 60, 500])
+@pytest.mark.parametrize("lag", [2, 500])
 def test_an_edit_that_the_lists_show_only_later(tap, fake, target, lag):
     fake.index_lag = lag
     fake.touch(fake.conversation_ids[40], subject="Just before the run")
@@ -249,7 +246,7 @@ def test_the_same_among_rows_of_the_last_minutes(small, target):
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("hours", [-26, -3, 3, 20])
+@pytest.mark.parametrize("hours", [-26, 20])
 def test_a_server_clock_hours_from_ours(tmp_path, target, hours):
     now = datetime.now(timezone.utc) + timedelta(hours=hours)
     with FakeHelpScout(
@@ -297,10 +294,12 @@ def test_the_date_of_a_gateway_that_never_lets_through_counts_no_further_than_ou
     assert not target.lacks(fake)
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize(
-    "vanish",
-    [lambda fake, key: fake.delete(key), lambda fake, key: fake.merge(key, into=by_date(fake)[3])],
+    "vanish, concurrency",
+    [
+        (lambda fake, key: fake.delete(key), 1),
+        (lambda fake, key: fake.merge(key, into=by_date(fake)[3]), 4),
+    ],
     ids=["deleted", "merged"],
 )
 def test_a_conversation_that_is_gone_when_its_threads_are_asked_for(

@@ -15,6 +15,7 @@ from tap_helpscout.streams import STREAMS
 from tests import stand_ins
 from tests.fake import FakeHelpScout
 from tests.readme import FENCE, README, SECTIONS, blocks, section
+from tests.test_state import open_starts
 
 START, OAUTH = "Five minutes to first data", "Accounts of others: OAuth"
 CODE = "a-code-from-the-browser"
@@ -152,11 +153,7 @@ def test_five_minutes(session):
     since = "2026-01-01T00:00:00Z"
     changed = {row["id"] for row in fake.truth()["customers"] if row["updatedAt"] >= since}
     assert {row["id"] for row in arrived(folder, "customers")} == changed
-    asked = [
-        request.params["modifiedSince"]
-        for request in fake.requests
-        if request.path == "/v2/customers"
-    ]
+    asked = open_starts(fake, "customers")
     assert since > asked[0] and asked[-1] > "2026-01-02"
     assert (folder / "config.json").stat().st_mode & 0o777 == 0o600
 

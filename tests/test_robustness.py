@@ -63,13 +63,16 @@ def test_a_stdout_that_takes_nothing_is_told(tap, redirection, words, args):
     assert words in line
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="files are looked up in /proc")
 def test_what_is_meant_for_a_closed_stderr_goes_nowhere_else(tap, fake):
-    """Without a file of its own it would go to whatever is opened next: a socket, or the config."""
-    tap.configure(refresh_token=fake.new_refresh_token())
-    fake.fault(503, path="/v2/teams")
-    code, log = run_with_stdout(tap, ">/dev/null 2>&-")
-    assert (code, log) == (0, "")
-    assert tap.config["access_token"]
+    """Without a file of its own it would go to what is opened next: a socket, or the config."""
+    numbered = []
+    fake.before(
+        lambda _: numbered.append(os.readlink(f"/proc/{process.pid}/fd/2")), path="/v2/teams"
+    )
+    with tap.start(catalog=tap.select("teams"), preexec_fn=lambda: os.close(2)) as process:
+        _, log = process.communicate(timeout=60)
+    assert (process.returncode, log, numbered) == (0, b"", ["/dev/null"])
 
 
 # -- the lock --------------------------------------------------------------------------------------
@@ -91,10 +94,7 @@ def test_a_run_within_a_lock_of_its_folder_does_not_wait_for_itself_for_ever(tap
     [
         "http://user:hunter2@",
         "http://user:hun/ter2@proxy.example:8080",
-        "http://user:hunter2@proxy.example:99999",
         "http://user:hunt er2@proxy example",
-        "user:hunter2@:80",
-        "http://[::1",
     ],
 )
 def test_a_proxy_whose_url_cannot_be_used_is_told_without_its_password(tap, url):
@@ -158,11 +158,11 @@ class Dripping:
     ids=["body", "body without a length", "headers"],
 )
 def test_a_response_that_drips_a_byte_at_a_time_ends(tap, head):
-    with Dripping(head, interval=0.1) as server:
-        tap.configure(api_url=server.url, request_timeout=0.3, retry_seconds=0, access_token="x")
+    with Dripping(head, interval=0.03) as server:
+        tap.configure(api_url=server.url, request_timeout=0.1, retry_seconds=0, access_token="x")
         run = tap.run(env=NO_PROXY, timeout=60)
         assert server.connections == 1
-    ended(run, "GET /v2/users/me failed: the response is not whole after 3 s")
+    ended(run, "GET /v2/users/me failed: the response is not whole after 1 s")
 
 
 # -- what responses hold ---------------------------------------------------------------------------
@@ -175,19 +175,18 @@ def test_a_response_that_drips_a_byte_at_a_time_ends(tap, head):
             '{"_embedded": {"teams": [{"id": 1e400}]}, "page": {}}',
             "unusable JSON: the number 1e400",
         ),
-        ('{"_embedded": {"teams": [{"id": NaN}]}, "page": {}}', "unusable JSON: the number NaN"),
         ("[" * 100_000, "nested too deeply"),
     ],
-    ids=["1e400", "NaN", "depth"],
+    ids=["1e400", "depth"],
 )
 def test_json_that_no_target_could_load_fails_its_stream_at_once(tap, fake, body, words):
     step = fake.fault(200, path="/v2/teams$", times=None, body=body)
-    run = tap.run()
-    ended(run, "teams is incomplete: GET /v2/teams answered 200 with", words, "2 of 11 streams")
+    run = tap.run(catalog=tap.select("teams", "team_members", "users"))
+    ended(run, "teams is incomplete: GET /v2/teams answered 200 with", words)
     assert step.hits == 1 and run.records("users") and "users" in run.bookmarks
 
 
-@pytest.mark.parametrize("body", ["[" * 100_000, '{"message": ' + "9" * 5000 + "}", "\x00", "[]"])
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"message": ' + "9" * 5000 + "}"])
 def test_an_error_with_an_odd_body_is_an_error_like_others(tap, fake, body):
     fake.fault(400, path="/v2/teams$", times=None, body=body)
     ended(tap.run(catalog=tap.select("teams")), "teams is incomplete: GET /v2/teams answered 400")
@@ -201,26 +200,16 @@ def test_what_the_api_says_forges_no_line_of_the_log(tap, fake):
     assert not [line for line in log.splitlines() if line.startswith(("CRITICAL all", "b]"))]
 
 
-@pytest.mark.parametrize("limit", ["0x10", "1e9", "²", "9" * 5000, "-5", "0", "", "12.5", "many"])
-def test_an_odd_rate_limit_is_no_limit(tap, fake, limit):
+def test_odd_headers_are_as_good_as_none(tap, fake):
+    """How each is read, tests/unit/test_transport.py and test_clock.py show."""
     body = {"_embedded": {"teams": fake.tables["teams"]}, "page": {"totalElements": 2}}
-    fake.fault(200, path="/v2/teams$", body=body, headers={"X-RateLimit-Limit-Minute": limit})
-    tap.good_run(catalog=tap.select("teams", "team_members"))
-
-
-@pytest.mark.parametrize("date", ["", "0", "Fri, 31 Feb 2026 25:00:00 GMT", "-0000"])
-def test_an_odd_date_is_ours(tap, fake, date):
+    fake.fault(503, path="/v2/teams$", headers={"Retry-After": "nan"})
+    fake.fault(200, path="/v2/teams$", body=body, headers={"X-RateLimit-Limit-Minute": "²"})
     fake.fault(
-        200, path=TOKEN, body={"access_token": fake.new_access_token()}, headers={"Date": date}
+        200, path=TOKEN, body={"access_token": fake.new_access_token()}, headers={"Date": "-0000"}
     )
-    run = tap.good_run(catalog=tap.select("teams"))
+    run = tap.good_run(catalog=tap.select("teams", "team_members"))
     assert run.bookmarks["teams"] >= "2026"
-
-
-@pytest.mark.parametrize("wait", ["nan", "-1", "inf", "1e400", "0x10", "²", ""])
-def test_an_odd_retry_after_is_no_wait(tap, fake, wait):
-    fake.fault(503, path="/v2/teams$", headers={"Retry-After": wait})
-    tap.good_run(catalog=tap.select("teams"), timeout=30)
 
 
 # -- tokens ----------------------------------------------------------------------------------------
@@ -232,8 +221,7 @@ def _refreshing(tap, fake):
     return tap
 
 
-@pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGQUIT])
-@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("signum, concurrency", [(signal.SIGHUP, 1), (signal.SIGQUIT, 4)])
 def test_a_closed_terminal_does_not_lose_the_successor_that_is_on_its_way(
     tap, fake, signum, concurrency
 ):
@@ -252,27 +240,16 @@ def test_a_closed_terminal_does_not_lose_the_successor_that_is_on_its_way(
     assert len(fake.token_requests) == 1
 
 
-@pytest.mark.parametrize("odd", [5, {"a": 1}, ["x"], True, "two\nlines", "größe"], ids=repr)
-def test_a_refresh_token_that_is_no_text_is_told_when_the_rest_is_kept(refreshing, fake, odd):
+def test_a_refresh_token_that_is_no_text_is_told_when_the_rest_is_kept(refreshing, fake):
+    """What else is no text, tests/unit/test_auth.py shows."""
     before, token = refreshing.config, fake.new_access_token()
-    fake.fault(200, path=TOKEN, body={"access_token": token, "refresh_token": odd})
+    fake.fault(200, path=TOKEN, body={"access_token": token, "refresh_token": 5})
     ended(refreshing.run(), "a refresh_token that is no text", "The access token has been kept")
     assert refreshing.config["access_token"] == token
     assert refreshing.config["refresh_token"] == before["refresh_token"]
     fake.clear()
     refreshing.good_run()
     assert not fake.token_requests
-
-
-@pytest.mark.parametrize("odd", [None, "", 0, False, [], ...], ids=repr)
-def test_no_refresh_token_in_the_response_is_no_fault(refreshing, fake, odd):
-    before = refreshing.config["refresh_token"]
-    body = {"access_token": fake.new_access_token(), "refresh_token": odd}
-    fake.fault(
-        200, path=TOKEN, body={name: value for name, value in body.items() if value is not ...}
-    )
-    refreshing.good_run()
-    assert refreshing.config["refresh_token"] == before
 
 
 def test_a_response_without_an_access_token_loses_no_refresh_token(refreshing, fake):
@@ -282,10 +259,9 @@ def test_a_response_without_an_access_token_loses_no_refresh_token(refreshing, f
     assert [asked["refresh_token"] for asked in fake.token_requests] == [successor]
 
 
-@pytest.mark.parametrize("expires_in", ["0", "-5", "NaN", "1e400", '"soon"', "null", "[]"])
-def test_a_token_of_unknown_life_is_used_until_it_is_refused(refreshing, fake, expires_in):
+def test_a_token_of_unknown_life_is_used_until_it_is_refused(refreshing, fake):
     tokens = json.dumps({"access_token": fake.new_access_token(), "refresh_token": "next"})
-    fake.fault(200, path=TOKEN, body=f'{tokens[:-1]}, "expires_in": {expires_in}}}')
+    fake.fault(200, path=TOKEN, body=f'{tokens[:-1]}, "expires_in": NaN}}')
     refreshing.good_run()
     assert not fake.token_requests and refreshing.config["refresh_token"] == "next"
     asked = [request.path for request in fake.requests if TOKEN in request.path]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fake import stamp
 from tests.test_records import assert_complete
-from tests.test_state import modified_since, moment, quiet
+from tests.test_state import modified_since, moment, open_starts, quiet
 
 LISTS = ("conversations", "customers")
 PAGES = 20  # of a window, at most
@@ -28,15 +28,6 @@ def asked(fake, stream):
             if window[0] not in EMPTY:
                 found.append((window, int(request.params.get("page", 1))))
     return found
-
-
-def open_starts(fake, stream):
-    """From when on the list was asked for without an end, in order."""
-    return [
-        request.params["modifiedSince"]
-        for request in fake.requests
-        if request.path == f"/v2/{stream}" and "modifiedSince" in request.params
-    ]
 
 
 def asked_in_window(request):
