@@ -137,8 +137,10 @@ class State:
         """Keeps a parent for the next run; False where there are too many."""
         ids = self._pending.setdefault(name, [])
         if parent_id not in ids:
+            if len(ids) >= MAX_PENDING:
+                return False
             ids.append(parent_id)
-        return len(ids) <= MAX_PENDING
+        return True
 
     def settle(self, name: str, parent_id: int) -> None:
         """The children of this parent have been read, or there are none any more."""

@@ -88,7 +88,7 @@ def read_listed(
     first = fetch()
     reading = read_until_complete(client, stream, fetch, prefetched_pages(client, fetch, first))
     for rows in reading:
-        yield Batch(rows)
+        yield Batch(rows, counted=first.total)
     whole = Window(EARLIEST, high)
     yield Batch([], completes=whole, counted=first.total, missing=reading.missing)
 
