@@ -17,6 +17,7 @@ from tap_helpscout.config import Config
 from tap_helpscout.dates import EARLIEST, format_datetime, seconds_before
 from tap_helpscout.progress import estimated_seconds, in_words
 from tap_helpscout.reading.completeness import read_until_complete
+from tap_helpscout.reading.days import beginning_of_day, days_between, fetch_day, first_day
 from tap_helpscout.reading.embeds import Comparison, EmbedState, EmbedVerifier
 from tap_helpscout.reading.lists import fetch_listed
 from tap_helpscout.reading.pages import Page
@@ -132,20 +133,36 @@ class Check:
         }
 
     def _list(self, root: StreamRun) -> Iterator[Line]:
-        page = fetch_listed(self._client, root.stream, self._context())
-        self._size.add(page.page_count, _count(page))
+        if root.stream.day_column:
+            yield self._days(root)
+            return
+        context = self._context()
+        page = fetch_listed(self._client, root.stream, context)
+        self._size.add(self._requests(root, page, context), _count(page))
         if root.selected:
             yield Line(root.name, Status.OK, _counted(page))
         for child in root.children:
             yield from _or_failed(child.name, self._children(child, page))
 
+    def _days(self, root: StreamRun) -> Line:
+        first = first_day(self._config.start_date, None)
+        days = sum(1 for _ in days_between(first, self._end))
+        fetch_day(self._client, root.stream, self._context(), beginning_of_day(self._end))
+        self._size.add(days, days)
+        words = f"{in_words(days, 'day')} since {first:%Y-%m-%d}, a request each"
+        return Line(root.name, Status.OK, words)
+
     def _children(self, child: StreamRun, parents: Page) -> Iterator[Line]:
         rows = [row for row in parents.rows if row.get("id") is not None][:COUNTED_PARENTS]
-        pages = [self._children_of(child.stream, row) for row in rows]
-        found = sum(map(_count, pages))
+        found = requests = 0
+        for row in rows:
+            context = {**self._context(), child.stream.parent_keys[-1]: row["id"]}
+            page = fetch_listed(self._client, child.stream, context)
+            found += _count(page)
+            requests += self._requests(child, page, context)
         number = _count(parents)
         share = number / max(len(rows), 1)
-        self._size.add(sum(page.page_count for page in pages) * share, found * share)
+        self._size.add(requests * share, found * share)
         words = (
             f"{found} below {number}"
             if len(rows) == number
@@ -153,9 +170,14 @@ class Check:
         )
         yield Line(child.name, Status.OK, words)
 
-    def _children_of(self, stream: Stream, parent: Row) -> Page:
-        context = {**self._context(), stream.parent_keys[-1]: parent["id"]}
-        return fetch_listed(self._client, stream, context)
+    def _requests(self, run: StreamRun, page: Page, context: Context) -> int:
+        """How many requests a list takes, with those for the details of its rows, of which the
+        first is tried."""
+        if not run.details:
+            return page.page_count
+        if page.rows:
+            run.details.fetch(self._client, page.rows[0], context)
+        return page.page_count + _count(page)
 
     # -- lists that are read in windows ----------------------------------------------------------
 

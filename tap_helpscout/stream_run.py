@@ -11,8 +11,9 @@ from tap_helpscout.conform import Findings, compile_schema
 from tap_helpscout.dates import datetime_or_none
 from tap_helpscout.discover import load_schema
 from tap_helpscout.progress import Result, in_words
+from tap_helpscout.reading.details import RowDetails
 from tap_helpscout.reading.embeds import EmbedVerifier
-from tap_helpscout.reading.lists import ChildOutcomes
+from tap_helpscout.reading.lists import SOME_GONE, ChildOutcomes
 from tap_helpscout.selection import SelectedStream
 from tap_helpscout.streams import Row, Stream, children_of
 from tap_helpscout.transform import to_record
@@ -51,7 +52,9 @@ class StreamRun:
         self.selected = selected
         self.activity = Activity.WRITE if selected else Activity.SKIP
         self.verifier = EmbedVerifier(stream.embed) if stream.embed else None
-        self.outcomes = ChildOutcomes()
+        self.details = RowDetails(stream, stream.detail) if stream.detail else None
+        # Parents of a short list were there a moment ago: if all are gone now, the endpoint is.
+        self.outcomes = ChildOutcomes(SOME_GONE if stream.is_below_windows else 1)
         self.bookmark: datetime | None = None
         """As it was before the run."""
         self.start: datetime | None = None
@@ -121,7 +124,8 @@ class StreamRun:
     def is_older(self, record: Row) -> bool:
         """Whether a row of a list that the API does not filter is older than what is needed."""
         key = self.stream.replication_key
-        if self.stream.is_windowed or not key or not self.start:
+        is_filtered = self.stream.is_windowed or self.stream.day_column
+        if is_filtered or not key or not self.start:
             return False
         changed = datetime_or_none(record.get(key))
         return changed is not None and changed < self.start
@@ -133,6 +137,8 @@ class StreamRun:
             notes.append(f"read {self.rows_read} of the {self.rows_counted} that Help Scout counts")
         if self.outcomes.gone:
             notes.append(f"{in_words(self.outcomes.gone, 'parent')} gone meanwhile")
+        if self.details and self.details.gone:
+            notes.append(f"{in_words(self.details.gone, 'row')} gone meanwhile")
         if self.error:
             notes.append("incomplete")
         return Result(

@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tap_helpscout.transform import latest, only, rename, unchanged
+from tap_helpscout.transform import (
+    in_turn,
+    latest,
+    lift,
+    map_to_list,
+    only,
+    rename,
+    unchanged,
+    without,
+)
 
 Row = dict[str, Any]
 """A row as the API sends it, and a record as it is written."""
@@ -42,9 +51,18 @@ class HiddenRows:
 
 
 @dataclass(frozen=True, eq=False)
+class Detail:
+    """A request for each row of a list, whose response has more of the row. `path` is a template:
+    the ids of the parents, and what tells the row apart, such as {id}."""
+
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Stream:
-    """One stream. `path` and `params` are templates: the ids of parents, and {start} and {end} of
-    the run. The ids in `path` become columns of each record."""
+    """One stream. `path` and `params` are templates: the ids of parents, {start} and {end} of the
+    run, {day_start} and {day_end}. The ids in `path` become columns of each record."""
 
     tap_stream_id: str
     path: str
@@ -57,6 +75,9 @@ class Stream:
     is_windowed: bool = False
     """Whether the API filters the list by modification time, so that it is read in windows."""
     hidden: HiddenRows | None = None
+    detail: Detail | None = None
+    day_column: str | None = None
+    """Where each request brings the row of one UTC day: the column with that day."""
     selected_by_default: bool = True
     """Whether it is read where nobody has said what to read."""
     parent: str | None = None
@@ -215,6 +236,102 @@ STREAMS = {
             parent="teams",
             key_properties=("team_id", "user_id"),
             reshape=only(id="user_id"),
+        ),
+        # The others are read where they are selected: the plan and the user's role decide whether
+        # an account may read them.
+        # https://developer.helpscout.com/mailbox-api/endpoints/tags/list
+        Stream("tags", "/v2/tags", "tags", selected_by_default=False),
+        # https://developer.helpscout.com/mailbox-api/endpoints/organizations/list
+        Stream(
+            "organizations",
+            "/v2/organizations",
+            "organizations",
+            # The default order, by the last interaction, changes while the list is read.
+            params={"sort": "name,asc"},
+            # https://developer.helpscout.com/mailbox-api/endpoints/organizations/get
+            detail=Detail(
+                "/v2/organizations/{id}", {"includeCounts": "true", "includeProperties": "true"}
+            ),
+            selected_by_default=False,
+        ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/organizations/properties/list
+        Stream(
+            "organization_properties",
+            "/v2/organizations/properties",
+            "organization-properties",
+            key_properties=("slug",),
+            identity=("slug",),
+            selected_by_default=False,
+        ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/properties/list
+        Stream(
+            "customer_properties",
+            "/v2/customer-properties",
+            "customer-properties",
+            key_properties=("slug",),
+            identity=("slug",),
+            selected_by_default=False,
+        ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/inboxes/saved-replies/list
+        Stream(
+            "saved_replies",
+            "/v2/mailboxes/{mailbox_id}/saved-replies",
+            None,
+            parent="mailboxes",
+            # Without it those for chats alone are left out.
+            params={"includeChatReplies": "true"},
+            # https://developer.helpscout.com/mailbox-api/endpoints/inboxes/saved-replies/get
+            detail=Detail("/v2/mailboxes/{mailbox_id}/saved-replies/{id}"),
+            selected_by_default=False,
+        ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/inboxes/routing/get
+        Stream(
+            "mailbox_routing",
+            "/v2/mailboxes/{mailbox_id}/routing",
+            None,
+            key_properties=("mailbox_id",),
+            parent="mailboxes",
+            selected_by_default=False,
+        ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/users/status/list
+        Stream(
+            "user_statuses",
+            "/v2/users/status",
+            "userStatuses",
+            key_properties=("user_id",),
+            identity=("userId",),
+            reshape=map_to_list("chat.mailbox_statuses", "mailbox_id", "status"),
+            selected_by_default=False,
+        ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/system-users/list
+        Stream(
+            "system_users",
+            "/v3/system-users",
+            "system_users",
+            replication_key="updated_at",
+            selected_by_default=False,
+        ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/webhooks/list
+        Stream(
+            "webhooks",
+            "/v2/webhooks",
+            "webhooks",
+            # The API does not show it any more; should it come, it is nobody's business.
+            reshape=without("secret"),
+            selected_by_default=False,
+        ),
+        # https://developer.helpscout.com/mailbox-api/endpoints/reports/company/reports-company-overall
+        Stream(
+            "company_report",
+            "/v2/reports/company",
+            None,
+            key_properties=("date",),
+            replication_key="date",
+            params={"start": "{day_start}", "end": "{day_end}"},
+            day_column="date",
+            # What is left out repeats what was asked for, or compares with another day.
+            reshape=in_turn(lift("current"), without("filter_tags", "previous", "deltas")),
+            selected_by_default=False,
         ),
     )
 }

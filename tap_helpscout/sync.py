@@ -1,7 +1,7 @@
 """Walks the tree of selected streams, parent → child, and writes Singer messages."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -16,6 +16,7 @@ from tap_helpscout.files import ConfigError
 from tap_helpscout.output import OutputError
 from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.progress import Progress, Result
+from tap_helpscout.reading.days import first_day, read_days
 from tap_helpscout.reading.lists import GONE, ChildRows, Meaning, read_children, read_listed
 from tap_helpscout.reading.ranges import RangeReader
 from tap_helpscout.reading.windows import Batch, Window
@@ -24,7 +25,7 @@ from tap_helpscout.state import State
 from tap_helpscout.stream_run import Activity, Context, StreamRun, plan_run
 from tap_helpscout.streams import Row, children_of
 from tap_helpscout.terminal import status_line
-from tap_helpscout.transport import ApiError, HelpScoutError
+from tap_helpscout.transport import MISSING_ADVICE, ApiError, HelpScoutError
 from tap_helpscout.versions import Versions
 
 LOGGER = singer.get_logger()
@@ -198,8 +199,7 @@ class Sync:
                 self._read_ranges(root, context)
             else:
                 self._progress.begin_stream(root.name)
-                batches = read_listed(self._client, root.stream, context, self._end)
-                self._walk(root, batches, context)
+                self._walk(root, self._batches(root, context), context)
         except ApiError as error:
             root.fail(str(error))
             self._progress.stream_failed(root.name, error.status)
@@ -208,6 +208,12 @@ class Sync:
         except Exception as error:  # pylint: disable=broad-exception-caught
             root.fail(f"an error of the tap's own, {type(error).__name__}")
             LOGGER.exception("%s: an error of the tap's own: please report it", root.name)
+
+    def _batches(self, root: StreamRun, context: Context) -> Iterator[Batch]:
+        if not root.stream.day_column:
+            return read_listed(self._client, root.stream, context, self._end)
+        first = first_day(self._config.start_date, root.start)
+        return read_days(self._client, root.stream, context, first, self._end)
 
     def _read_pending(self, root: StreamRun, context: Context) -> None:
         """Reads what hangs on parents whose children an earlier run could not read."""
@@ -280,7 +286,10 @@ class Sync:
 
     def _items(self, run: StreamRun, batches: Iterator[Batch], context: Context) -> Iterator[Item]:
         for batch in batches:
-            for row in batch.rows:
+            rows: Iterable[Row] = batch.rows
+            if run.details:
+                rows = run.details.complete(self._client, rows, context)
+            for row in rows:
                 yield Item(row, list(self._children(run, row, context)))
             yield Item(end_of=batch)
 
@@ -366,7 +375,7 @@ class Sync:
     def _move_bookmark(self, run: StreamRun, batch: Batch) -> None:
         is_last = batch.completes is not None and self._is_last(batch.completes)
         if is_last and run.outcomes.are_too_many_gone:
-            run.fail("Help Scout answers 404 for what hangs on each parent")
+            run.fail(f"Help Scout answers 404 for what hangs on each parent. {MISSING_ADVICE}")
         run.is_read_to_end = is_last
         if run.activity is not Activity.WRITE or not run.stream.has_bookmark:
             return

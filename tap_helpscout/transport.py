@@ -51,6 +51,12 @@ FORBIDDEN_ADVICE = (
     "The account's plan or the user's permissions do not include it: change them, or deselect the "
     "stream in the catalog"
 )
+MISSING_ADVICE = (
+    "If that stays, Help Scout does not have it for this account: deselect the stream in the "
+    "catalog"
+)
+# https://developer.helpscout.com/mailbox-api/overview/errors
+ADVICE = {403: FORBIDDEN_ADVICE, 404: MISSING_ADVICE, 410: MISSING_ADVICE}
 
 
 class HelpScoutError(Exception):
@@ -211,7 +217,7 @@ class Transport:
         if status == 401:
             advice = credentials_advice(self._config.refresh_token is not None)
             return UnauthorizedError(message, status, advice=advice)
-        return ApiError(message, status, advice=FORBIDDEN_ADVICE if status == 403 else "")
+        return ApiError(message, status, advice=ADVICE.get(status, ""))
 
     def _body(self, what: str, response: requests.Response, parse: Callable[[bytes], Any]) -> Any:
         try:

@@ -8,7 +8,8 @@ import pytest
 
 from tests.conftest import TAP
 
-# Stream: key, replication key, parent, and which other fields no selection leaves out.
+# Stream: key, replication key, parent, and which other fields no selection leaves out. TABLE has
+# those that are selected by default, MORE the others.
 TABLE = {
     "conversations": (["id"], "updated_at", None, set()),
     "conversation_threads": (["id"], None, "conversations", {"conversation_id"}),
@@ -27,6 +28,19 @@ TABLE = {
     "teams": (["id"], "updated_at", None, set()),
     "team_members": (["team_id", "user_id"], None, "teams", set()),
 }
+MORE = {
+    "tags": (["id"], None, None, set()),
+    "organizations": (["id"], None, None, set()),
+    "organization_properties": (["slug"], None, None, set()),
+    "customer_properties": (["slug"], None, None, set()),
+    "saved_replies": (["id"], None, "mailboxes", {"mailbox_id"}),
+    "mailbox_routing": (["mailbox_id"], None, "mailboxes", set()),
+    "user_statuses": (["user_id"], None, None, set()),
+    "system_users": (["id"], "updated_at", None, set()),
+    "webhooks": (["id"], None, None, set()),
+    "company_report": (["date"], "date", None, set()),
+}
+ALL = {**TABLE, **MORE}
 PERSON = "id type first last email photo_url"
 # Every field that Help Scout documents or is known to send: `a(b c)` for what is in an object.
 DOCUMENTED = {
@@ -142,15 +156,22 @@ def described(entry):
 
 def test_the_catalog_has_every_stream_with_its_keys_method_and_parent(tap):
     catalog = tap.discover()
-    assert {entry["tap_stream_id"]: described(entry) for entry in catalog["streams"]} == TABLE
-    assert [entry["tap_stream_id"] for entry in catalog["streams"]] == list(TABLE)
+    assert {entry["tap_stream_id"]: described(entry) for entry in catalog["streams"]} == ALL
+    assert [entry["tap_stream_id"] for entry in catalog["streams"]] == list(ALL)
+
+
+def test_a_stream_that_not_every_account_may_read_has_to_be_selected(tap):
+    assert {
+        entry["tap_stream_id"]: metadata(entry)[()]["selected-by-default"]
+        for entry in tap.discover()["streams"]
+    } == {name: name in TABLE for name in ALL}
 
 
 def test_every_field_can_be_chosen_and_is_unless_deselected(tap):
     for entry in tap.discover()["streams"]:
         chosen = metadata(entry)
         assert {path[1] for path in chosen if path} == set(entry["schema"]["properties"])
-        for item in chosen.values():
+        for item in (item for path, item in chosen.items() if path):
             assert item["selected-by-default"] is True and item["inclusion"] in (
                 "available",
                 "automatic",
@@ -161,8 +182,9 @@ def test_schemas_hold_what_the_api_documents(tap):
     schemas = {
         entry["tap_stream_id"]: set(fields(entry["schema"])) for entry in tap.discover()["streams"]
     }
-    lacking = {name: paths(DOCUMENTED[name]) - schemas[name] for name in TABLE}
-    assert lacking == {name: set() for name in TABLE}
+    assert {name: paths(text) - schemas[name] for name, text in DOCUMENTED.items()} == {
+        name: set() for name in ALL
+    }
 
 
 PEOPLE = "assignee assigned_to closed_by_user created_by customer primary_customer".split()
@@ -226,6 +248,10 @@ def test_patterns_that_leave_out_leave_the_rest_in(tap):
         if path and said.get("selected") is False
     ]
     assert unwanted == [("customers", "properties", "background")]
+
+
+def test_a_star_selects_every_stream(tap):
+    assert selected(json.loads(tap.run_raw("--discover", "--select", "*"))) == set(ALL)
 
 
 def test_a_pattern_that_matches_nothing_is_an_error_that_names_the_nearest(tap):

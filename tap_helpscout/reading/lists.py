@@ -21,7 +21,7 @@ from tap_helpscout.transport import ApiError
 # https://developer.helpscout.com/mailbox-api/endpoints/conversations/threads/list
 GONE = (404, 410)
 ALL_GONE = 20  # chosen: where so many parents are gone and none is there, the endpoint is
-SOME_GONE = 5  # chosen: the same at the end of a list
+SOME_GONE = 5  # chosen: the same at the end of a long list
 FAILURES_IN_A_ROW = 5  # chosen: as many parents cannot be bad at once
 
 
@@ -105,9 +105,13 @@ class Meaning(Enum):
 
 
 class ChildOutcomes:
-    """Judges each failure to read a parent's children by those before it."""
+    """Judges each failure to read a parent's children by those before it.
 
-    def __init__(self) -> None:
+    `too_many_gone` is how many parents may not be gone at the end of a list where none is there.
+    """
+
+    def __init__(self, too_many_gone: int = SOME_GONE) -> None:
+        self._too_many_gone = too_many_gone
         self._answered = 0
         self._failed_in_a_row = 0
         self.gone = 0
@@ -138,4 +142,4 @@ class ChildOutcomes:
     @property
     def are_too_many_gone(self) -> bool:
         """Whether at the end of a list it is the endpoint that is gone, not the parents."""
-        return self.is_doubtful and self.gone >= SOME_GONE
+        return self.is_doubtful and self.gone >= self._too_many_gone
