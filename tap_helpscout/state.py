@@ -9,6 +9,7 @@ import singer
 
 from tap_helpscout.dates import format_datetime, parse_datetime
 from tap_helpscout.files import ConfigError
+from tap_helpscout.memory import MailboxMemory, RowMemory
 from tap_helpscout.streams import STREAMS
 
 # Chosen: where more parents than this cannot be read, it is not the parents.
@@ -18,6 +19,8 @@ OPTIONAL_KEYS = (
     "currently_syncing",
     "start_dates",
     "pending",
+    "mailboxes",
+    "seen",
     "doubtful_embeds",
     "versions",
     "versions_in_progress",
@@ -41,6 +44,8 @@ class State:
          "bookmarks": {"users": "2019-06-11T13:37:55Z"},
          "start_dates": {"conversations": "2019-01-01T00:00:00Z"},
          "pending": {"conversation_threads": [2100123]},
+         "mailboxes": {"conversations": [7001, 7002]},
+         "seen": {"users": [501, 502]},
          "doubtful_embeds": ["conversation_threads"],
          "versions": {"conversations": 1700000000000},
          "versions_in_progress": {"customers": {"version": 1700600000000,
@@ -48,6 +53,8 @@ class State:
 
     `start_dates` holds the start_date that a bookmark was begun with, where it made a difference.
     `pending` holds, for each child stream, the ids of parents whose children could not be read.
+    `mailboxes` holds the inboxes that a stream was read of up to its bookmark, `seen` the ids of
+    the rows of lists that the API does not filter by date: memory.py says what for.
     `doubtful_embeds` are child streams whose embedded rows were used, and then found to differ from
     the listed ones: the next run lists them all.
 
@@ -69,10 +76,9 @@ class State:
             self._document = document
             self._bookmarks: dict[str, Any] = dict(document.get("bookmarks") or {})
             self._start_dates: dict[str, Any] = dict(document.get("start_dates") or {})
-            pending = dict(document.get("pending") or {})
-            self._pending: dict[str, list[Any]] = {
-                name: [_checked_id(one) for one in ids] for name, ids in pending.items()
-            }
+            self._pending = _ids_by_stream(document, "pending")
+            self.mailboxes = MailboxMemory(_ids_by_stream(document, "mailboxes"))
+            self.rows = RowMemory(_ids_by_stream(document, "seen"))
             self._doubtful_embeds = {str(name) for name in document.get("doubtful_embeds") or ()}
             versions = dict(document.get("versions") or {})
             self._versions = {name: _checked_version(one) for name, one in versions.items()}
@@ -187,6 +193,8 @@ class State:
         """The state as a Singer message."""
         value = {**self._document, "bookmarks": self._bookmarks}
         value["pending"] = {name: ids for name, ids in self._pending.items() if ids}
+        value["mailboxes"] = self.mailboxes.document()
+        value["seen"] = self.rows.document()
         value["doubtful_embeds"] = sorted(self._doubtful_embeds)
         value["start_dates"] = {
             name: date for name, date in self._start_dates.items() if self._bookmarks.get(name)
@@ -214,9 +222,15 @@ def _of_a_message(document: dict[str, Any]) -> str:
     return ': it is a Singer message, of which only what follows "value" is a state'
 
 
-def _checked_id(value: Any) -> int:
+def _ids_by_stream(document: dict[str, Any], key: str) -> dict[str, list[int]]:
+    """Raises ValueError, TypeError or AttributeError where it holds something else."""
+    by_stream = dict(document.get(key) or {})
+    return {name: [_checked_id(one, key) for one in ids] for name, ids in by_stream.items()}
+
+
+def _checked_id(value: Any, key: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("pending must hold ids")
+        raise ValueError(f"{key} must hold ids")
     return value
 
 

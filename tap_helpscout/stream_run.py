@@ -88,9 +88,19 @@ class StreamRun:
 
     def is_due(self, low: datetime) -> None:
         """Sets whether its rows are written now that those modified since `low` are read."""
+        self.write_or_skip(self.start is not None and self.start <= low)
+
+    def write_or_skip(self, is_due: bool) -> None:
+        """Sets whether its rows are written now."""
         if self.activity is not Activity.FAILED:
-            is_due = self.start is not None and self.start <= low
             self.activity = Activity.WRITE if is_due else Activity.SKIP
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether all that was read of it so far is written: it has not failed, and neither its
+        endpoint nor the embedded children that were used are in doubt."""
+        is_doubtful = self.used_doubtful or self.outcomes.is_doubtful
+        return self.activity is not Activity.FAILED and not is_doubtful
 
     def fail(self, error: str) -> None:
         """Takes the stream, and what hangs on it, out of the run: their bookmarks stay."""

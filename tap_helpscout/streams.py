@@ -60,6 +60,16 @@ class Detail:
 
 
 @dataclass(frozen=True, eq=False)
+class MailboxFilter:
+    """The parameter by which the API keeps a list to inboxes."""
+
+    param: str
+    takes_several: bool = False
+    """Whether it is documented to take ids with commas between them; else each inbox is asked for
+    by itself."""
+
+
+@dataclass(frozen=True, eq=False)
 class Stream:
     """One stream. `path` and `params` are templates: the ids of parents, {start} and {end} of the
     run, {day_start} and {day_end}. The ids in `path` become columns of each record."""
@@ -78,6 +88,9 @@ class Stream:
     detail: Detail | None = None
     day_column: str | None = None
     """Where each request brings the row of one UTC day: the column with that day."""
+    mailbox_filter: MailboxFilter | None = None
+    mailbox_field: str | None = None
+    """The field of a row, in the API's name, that holds the id of its inbox."""
     selected_by_default: bool = True
     """Whether it is read where nobody has said what to read."""
     parent: str | None = None
@@ -100,6 +113,14 @@ class Stream:
     def is_below_windows(self) -> bool:
         """Whether its parents are read in windows."""
         return self.parent is not None and STREAMS[self.parent].is_windowed
+
+    @property
+    def is_remembered(self) -> bool:
+        """Whether the state holds the ids of its rows: where the API does not filter a list by
+        date, one may appear in it whose date is before the bookmark."""
+        return (
+            bool(self.replication_key) and not self.is_windowed and self.key_properties == ("id",)
+        )
 
     @property
     def has_bookmark(self) -> bool:
@@ -167,6 +188,8 @@ STREAMS = {
             params={"status": "all"},
             hidden=HiddenRows("spam", {"status": "spam"}, find_by="number"),
             is_windowed=True,
+            mailbox_filter=MailboxFilter("mailbox", takes_several=True),
+            mailbox_field="mailboxId",
             # The API filters by a modification date that it does not show, as a rule.
             reshape=latest(
                 "updated_at",
@@ -199,9 +222,16 @@ STREAMS = {
             "customers",
             replication_key="updated_at",
             is_windowed=True,
+            mailbox_filter=MailboxFilter("mailbox"),
         ),
         # https://developer.helpscout.com/mailbox-api/endpoints/inboxes/list
-        Stream("mailboxes", "/v2/mailboxes", "mailboxes", replication_key="updated_at"),
+        Stream(
+            "mailboxes",
+            "/v2/mailboxes",
+            "mailboxes",
+            replication_key="updated_at",
+            mailbox_field="id",
+        ),
         # https://developer.helpscout.com/mailbox-api/endpoints/inboxes/mailbox-fields
         Stream("mailbox_fields", "/v2/mailboxes/{mailbox_id}/fields", "fields", parent="mailboxes"),
         # https://developer.helpscout.com/mailbox-api/endpoints/inboxes/mailbox-folders
@@ -215,7 +245,14 @@ STREAMS = {
         # https://developer.helpscout.com/mailbox-api/endpoints/users/list
         Stream("users", "/v2/users", "users", replication_key="updated_at"),
         # https://developer.helpscout.com/mailbox-api/endpoints/workflows/list
-        Stream("workflows", "/v2/workflows", "workflows", replication_key="modified_at"),
+        Stream(
+            "workflows",
+            "/v2/workflows",
+            "workflows",
+            replication_key="modified_at",
+            mailbox_filter=MailboxFilter("mailboxId"),
+            mailbox_field="mailboxId",
+        ),
         # https://developer.helpscout.com/mailbox-api/endpoints/reports/happiness/reports-happiness-ratings
         Stream(
             "happiness_ratings_report",
@@ -223,6 +260,7 @@ STREAMS = {
             "results",
             key_properties=("thread_id", "rating_created_at", "conversation_id"),
             params={"start": "{start}", "end": "{end}", "rating": "all"},
+            mailbox_filter=MailboxFilter("mailboxes", takes_several=True),
             reshape=rename(threadid="thread_id", id="conversation_id"),
             identity=("threadid", "ratingCreatedAt", "id"),
         ),
@@ -335,3 +373,6 @@ STREAMS = {
         ),
     )
 }
+
+# The list that says which inboxes the app's user sees.
+MAILBOX_LIST = STREAMS["mailboxes"]

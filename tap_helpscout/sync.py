@@ -1,9 +1,11 @@
 """Walks the tree of selected streams, parent → child, and writes Singer messages."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import singer
@@ -17,13 +19,22 @@ from tap_helpscout.output import OutputError
 from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.progress import Progress, Result
 from tap_helpscout.reading.days import first_day, read_days
-from tap_helpscout.reading.lists import GONE, ChildRows, Meaning, read_children, read_listed
+from tap_helpscout.reading.lists import (
+    GONE,
+    ChildRows,
+    Meaning,
+    fetch_listed,
+    read_children,
+    read_listed,
+)
+from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.ranges import RangeReader
 from tap_helpscout.reading.windows import Batch, Window
+from tap_helpscout.scope import Scope, in_turn, mailbox_params, partial_batches
 from tap_helpscout.selection import SelectedStream
 from tap_helpscout.state import State
 from tap_helpscout.stream_run import Activity, Context, StreamRun, plan_run
-from tap_helpscout.streams import Row, children_of
+from tap_helpscout.streams import Row, Stream, children_of
 from tap_helpscout.terminal import status_line
 from tap_helpscout.transport import MISSING_ADVICE, ApiError, HelpScoutError
 from tap_helpscout.versions import Versions
@@ -86,6 +97,7 @@ class Sync:
         self._runs = [run for root in self._roots for run in root.tree()]
         self._selected = [run for run in self._runs if run.selected]
         self._progress = Progress(client, status=status_line())
+        self._scope = Scope(client, config.mailbox_ids)
         self._counters: dict[str, Any] = {}
         self._end = datetime.now(timezone.utc)
         self._versions = Versions(state, config, self._end)
@@ -94,6 +106,7 @@ class Sync:
         """Reads all that is selected; the results of the streams that failed."""
         self._end = self._client.run_start()
         self._versions = Versions(self._state, self._config, self._end)
+        self._find_mailboxes()
         try:
             self._read_all()
         except Exception:
@@ -120,6 +133,14 @@ class Sync:
                 self._activate_versions(root)
             self._state.currently_syncing = None
             self._write_state()
+
+    def _find_mailboxes(self) -> None:
+        """Asks which inboxes there are, where anything depends on it."""
+        are_new_ones_read = any(
+            root.stream.is_windowed and root.stream.mailbox_field for root in self._roots
+        )
+        if are_new_ones_read or self._scope.is_limited:
+            self._scope.find(self._end)
 
     def _turn(self, root: StreamRun) -> tuple[bool, bool]:
         """The order of the trees: the one that was interrupted, then small lists, so that what is
@@ -211,9 +232,25 @@ class Sync:
 
     def _batches(self, root: StreamRun, context: Context) -> Iterator[Batch]:
         if not root.stream.day_column:
-            return read_listed(self._client, root.stream, context, self._end)
+            return self._listed(root.stream, context)
         first = first_day(self._config.start_date, root.start)
         return read_days(self._client, root.stream, context, first, self._end)
+
+    def _listed(self, stream: Stream, context: Context) -> Iterator[Batch]:
+        """The rows of a list that is read whole, of the inboxes of this run."""
+        known = self._scope.listed(stream)
+        if known is not None:
+            return self._scope.kept(stream, iter(known))
+
+        def ask(params: Mapping[str, str]) -> Page:
+            return fetch_listed(self._client, stream, context, params)
+
+        self._scope.check_filter(stream, ask)
+        parts = [
+            read_listed(self._client, stream, context, self._end, params)
+            for params in self._scope.params(stream)
+        ]
+        return self._scope.kept(stream, in_turn(parts))
 
     def _read_pending(self, root: StreamRun, context: Context) -> None:
         """Reads what hangs on parents whose children an earlier run could not read."""
@@ -228,9 +265,10 @@ class Sync:
 
     def _read_pending_parent(self, run: StreamRun, parent_id: int, context: Context) -> None:
         what = f"{run.name}: {run.stream.parent_keys[-1]} {parent_id}"
-        rows = read_children(self._client, run.stream, context, {"id": parent_id}, None)
         try:
-            self._walk(run, rows.batches, context)
+            if run.parent and self._scope.holds_parent(run.parent.stream, parent_id):
+                rows = read_children(self._client, run.stream, context, {"id": parent_id}, None)
+                self._walk(run, rows.batches, context)
         except ApiError as error:
             if error.status not in GONE:
                 LOGGER.error("%s still cannot be read, and stays put aside: %s", what, error)
@@ -244,25 +282,77 @@ class Sync:
         starts = sorted({run.start for run in selected if run.start})
         child = next((run for run in root.children if run.verifier and run.is_needed), None)
         settled = seconds_before(self._end, self._config.lookback_seconds)
-        reader = RangeReader(self._client, root.stream, child.verifier if child else None, settled)
+        verifier = child.verifier if child else None
+        reader = partial(RangeReader, self._client, root.stream, verifier, settled)
+        self._scope.check_filter(root.stream, reader().ask_since(self._config.start_date))
+        self._read_new_mailboxes(root, selected, reader, context)
+        readers = [reader(params) for params in self._scope.params(root.stream)]
         for low, high in zip(starts, [*starts[1:], self._end]):
             window = Window(low, min(high, self._end))
             for run in selected:
                 run.is_due(low)
             if window.low < window.high and root.is_needed:
                 self._progress.begin_range(root.name, window)
-                self._walk(root, self._counting(root, reader, reader.read(window)), context)
+                batches = in_turn([self._read_range(root, one, window) for one in readers])
+                self._walk(root, self._scope.kept(root.stream, batches), context)
         if root.version and root.reads_all and root.is_read_to_end:
             rows_read = root.rows_read
-            self._walk(root, reader.read_edited(self._end), context)
+            edited = itertools.chain.from_iterable(one.read_edited(self._end) for one in readers)
+            self._walk(root, self._scope.kept(root.stream, edited), context)
             root.rows_read = rows_read  # of those that were counted; these come once more
 
+    def _read_new_mailboxes(
+        self,
+        root: StreamRun,
+        selected: list[StreamRun],
+        reader: Callable[[Mapping[str, str]], RangeReader],
+        context: Context,
+    ) -> None:
+        """Reads inboxes that no earlier run has read up to the bookmarks, before these move."""
+        new = {run.name: self._new_mailboxes(root, run) for run in selected}
+        for mailbox in dict.fromkeys(itertools.chain.from_iterable(new.values())):
+            due = [run for run in selected if mailbox in new[run.name]]
+            for run in selected:
+                run.write_or_skip(run in due)
+            window = self._window_before_bookmarks(due)
+            if window.low < window.high and root.is_needed:
+                LOGGER.info(
+                    "%s: %s was not read before: what is older than the bookmark is read first",
+                    ", ".join(run.name for run in due),
+                    "every inbox" if mailbox is None else f"inbox {mailbox}",
+                )
+                self._progress.begin_range(root.name, window)
+                one = reader(mailbox_params(root.stream, mailbox))
+                batches = partial_batches(self._read_range(root, one, window))
+                self._walk(root, self._scope.kept(root.stream, batches, mailbox), context)
+            for run in due:
+                if run.is_trusted:
+                    self._state.mailboxes.add(run.name, mailbox)
+            self._write_state()
+
+    def _window_before_bookmarks(self, runs: list[StreamRun]) -> Window:
+        bookmarks = [self._state.bookmark(run.name) for run in runs]
+        high = max(bookmark for bookmark in bookmarks if bookmark)
+        return Window(self._config.start_date.replace(microsecond=0), min(high, self._end))
+
+    def _new_mailboxes(self, root: StreamRun, run: StreamRun) -> list[int | None]:
+        if self._scope.is_unknown(root.stream):
+            return []
+        mailboxes = self._scope.mailboxes_of(root.stream)
+        has_bookmark = self._state.bookmark(run.name) is not None
+        if mailboxes and has_bookmark and self._state.mailboxes.known(run.name) is None:
+            LOGGER.info(
+                "%s: the state does not say which inboxes were read: %s are taken for read",
+                run.name,
+                ", ".join(map(str, mailboxes)),
+            )
+        return self._state.mailboxes.begin(run.name, mailboxes, has_bookmark)
+
     @staticmethod
-    def _counting(
-        root: StreamRun, reader: RangeReader, batches: Iterator[Batch]
-    ) -> Iterator[Batch]:
+    def _read_range(root: StreamRun, reader: RangeReader, window: Window) -> Iterator[Batch]:
+        """Reads a range, and adds up how many rows the API counts."""
         before = root.rows_counted or 0
-        for batch in batches:
+        for batch in reader.read(window):
             root.rows_counted = None if reader.counted is None else before + reader.counted
             yield batch
 
@@ -321,6 +411,7 @@ class Sync:
         if run.used_doubtful and not self._state.has_doubtful_embeds(run.name):
             # At once: what may be missing is behind a bookmark that was written already.
             self._state.reset(run.name, run.bookmark)
+            self._state.mailboxes.reset(run.name)
             self._state.set_doubtful_embeds(run.name, True)
             self._write_state()
 
@@ -338,7 +429,9 @@ class Sync:
 
     def _write_row(self, run: StreamRun, row: Row, context: Context) -> None:
         record = run.record(row, context)
-        if run.is_older(record):
+        row_id = record.get("id")
+        if run.is_older(record) and not self._is_new_row(run, row_id):
+            self._remember_row(run, row_id)
             return
         keys = run.stream.key_properties
         if any(record.get(key) is None for key in keys):
@@ -353,18 +446,27 @@ class Sync:
         run.rows_written += 1
         self._counters[run.name].increment()
         self._write(singer.RecordMessage(run.name, record, run.version, datetime.now(timezone.utc)))
+        self._remember_row(run, row_id)
+
+    def _is_new_row(self, run: StreamRun, row_id: Any) -> bool:
+        return run.stream.is_remembered and self._state.rows.is_new(run.name, row_id)
+
+    def _remember_row(self, run: StreamRun, row_id: Any) -> None:
+        if run.stream.is_remembered and isinstance(row_id, int):
+            self._state.rows.add(run.name, row_id)
 
     def _end_batch(self, run: StreamRun, batch: Batch) -> None:
         """Moves the bookmarks of a tree where all that was modified up to some datetime, and what
         hangs on it, is written."""
         if batch.counted is not None:
-            run.rows_counted = batch.counted
+            run.rows_counted = (run.rows_counted or 0) + batch.counted
         run.rows_missing += batch.missing
         if not batch.completes and not batch.reopens:
             return
-        for one in run.tree():
-            self._move_bookmark(one, batch)
-        self._write_state()
+        if not batch.is_partial:
+            for one in run.tree():
+                self._move_bookmark(one, batch)
+            self._write_state()
         if batch.completes and run.stream.is_windowed:
             is_last = self._is_last(batch.completes)
             self._progress.window_read(batch.completes, is_last, run.rows_counted)
@@ -386,6 +488,8 @@ class Sync:
             self._state.advance(run.name, high)
             if is_last:
                 self._state.set_doubtful_embeds(run.name, False)
+            if run.stream.is_remembered:
+                self._state.rows.complete(run.name)
             self._versions.read_to(run, high)
 
     def _write_state(self) -> None:

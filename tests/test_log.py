@@ -84,7 +84,10 @@ def test_a_stream_that_fails_is_named_with_the_apis_words_and_the_others_are_com
     assert run.log.count("No teams today") == 1
     assert "ERROR teams failed (status 418): the last lines of the log will say why" in run.log
     assert last.startswith("CRITICAL done in ") and "incomplete: teams, team_members" in last
-    assert "teams: 0 rows, incomplete" in run.log and "users: 8 rows, read 8 of the 8 that Help Scout counts\n" in run.log
+    assert (
+        "teams: 0 rows, incomplete" in run.log
+        and "users: 8 rows, read 8 of the 8 that Help Scout counts\n" in run.log
+    )
     assert "teams" not in run.bookmarks and "users" in run.bookmarks
 
 

@@ -81,11 +81,19 @@ def read_children(
 
 
 def read_listed(
-    client: Client, stream: Stream, context: Mapping[str, str], high: datetime
+    client: Client,
+    stream: Stream,
+    context: Mapping[str, str],
+    high: datetime,
+    scope: Mapping[str, str] | None = None,
 ) -> Iterator[Batch]:
-    """The rows of a list that is read whole, up to the run's start `high`."""
-    fetch = partial(fetch_listed, client, stream, context)
-    first = fetch()
+    """The rows of a list that is read whole, up to the run's start `high`; `scope` is what it is
+    asked for with beside the stream's own parameters."""
+
+    def fetch(page_params: PageParams) -> Page:
+        return fetch_listed(client, stream, context, {**(scope or {}), **page_params})
+
+    first = fetch(FIRST)
     reading = read_until_complete(client, stream, fetch, prefetched_pages(client, fetch, first))
     for rows in reading:
         yield Batch(rows, counted=first.total)

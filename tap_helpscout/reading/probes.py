@@ -5,7 +5,7 @@ may be ignored, refused, or count otherwise than it lists. So a run asks before 
 `--check` asks the same. https://developer.helpscout.com/mailbox-api/endpoints/conversations/list
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -27,6 +27,10 @@ EMPTY_RANGES = tuple(
     Window(datetime(year, 1, 1, tzinfo=timezone.utc), datetime(year, 1, 2, tzinfo=timezone.utc))
     for year in (2000, 2100)
 )
+# Chosen: the id of no inbox, as high as ids can be that everybody can store.
+NO_MAILBOX = "2147483647"
+# How a parameter is refused that names an inbox which is not there, or not for this user.
+NO_SUCH_MAILBOX = (400, 403, 404, 410, 422)
 OLDEST_FIRST = {"sortField": "modifiedAt", "sortOrder": "asc"}
 NEWEST_FIRST = {"sortField": "modifiedAt", "sortOrder": "desc"}
 
@@ -146,3 +150,29 @@ def list_has_hidden_rows(ask: Ask, hidden: HiddenRows, rows: Page, first: Page) 
             raise
         return False
     return any(one.get("id") == row.get("id") for one in found.rows)
+
+
+def probe_mailbox_filter(ask: Ask, param: str, mailboxes: Sequence[int]) -> Finding:
+    """Whether a list whose rows do not show their inbox is kept to inboxes by a parameter.
+
+    An inbox that does not exist must have no rows. Where it has, the filter may still hold for
+    those that do: then one of them has fewer rows than the whole list.
+    """
+    try:
+        stray = _count(ask({param: NO_MAILBOX}))
+    except ApiError as error:
+        if error.status not in NO_SUCH_MAILBOX:
+            raise
+        return Finding(True, str(error))
+    if not stray:
+        return Finding(True, "an inbox that does not exist has no rows")
+    whole = _count(ask({}))
+    if any(_count(ask({param: str(mailbox)})) < whole for mailbox in mailboxes):
+        return Finding(True, f"an inbox has fewer rows than all {whole}")
+    return Finding(
+        False, f"an inbox that does not exist has {stray} rows, and each that does all {whole}"
+    )
+
+
+def _count(page: Page) -> int:
+    return len(page.rows) if page.total is None else page.total

@@ -69,12 +69,21 @@ class RequestBound:
 
 
 class RangeReader:
-    """Reads ranges of one list, and finds out first how that may be done on this account."""
+    """Reads ranges of one list, and finds out first how that may be done on this account.
+
+    `scope` is what the list is asked for with beside the stream's own parameters.
+    """
 
     def __init__(
-        self, client: Client, stream: Stream, verifier: EmbedVerifier | None, settled: datetime
+        self,
+        client: Client,
+        stream: Stream,
+        verifier: EmbedVerifier | None,
+        settled: datetime,
+        scope: Params | None = None,
     ) -> None:
         self._client, self._stream, self._verifier = client, stream, verifier
+        self._params: Params = {**stream.params, **(scope or {})}
         self._settled = settled
         self._filter: FilterFinding | None = None
         self._bound = RequestBound(stream)
@@ -91,14 +100,18 @@ class RangeReader:
         if first.is_whole_list:
             yield Batch(first.rows, completes=window)
         else:
-            yield from self._read_long(self._stream.params, window, first)
+            yield from self._read_long(self._params, window, first)
 
     def first_page(self, window: Window) -> Page:
         """The first page of what was modified since the window's low, oldest first."""
-        params = {**self._stream.params, **OLDEST_FIRST, **since_params(window.low)}
+        params = {**self._params, **OLDEST_FIRST, **since_params(window.low)}
         first = self._fetch(params, FIRST)
         self.counted = first.total  # to tell how far a run is, long before the last batch
         return first
+
+    def ask_since(self, low: datetime) -> Ask:
+        """Asks for the first page of what was modified since then, with more parameters."""
+        return self._ask({**self._params, **OLDEST_FIRST, **since_params(low)})
 
     def hidden_rows(self, window: Window, first: Page) -> Page | None:
         """The first page of the rows that the list leaves out; None where there are none, or where
@@ -106,18 +119,16 @@ class RangeReader:
         hidden = self._stream.hidden
         if not hidden:
             return None
-        params = {**self._stream.params, **hidden.params, **OLDEST_FIRST}
+        params = {**self._params, **hidden.params, **OLDEST_FIRST}
         rows = self._fetch({**params, **since_params(window.low)}, FIRST)
-        if not rows.rows or list_has_hidden_rows(
-            self._ask(self._stream.params), hidden, rows, first
-        ):
+        if not rows.rows or list_has_hidden_rows(self._ask(self._params), hidden, rows, first):
             return None
         return rows
 
     def sample_pages(self, window: Window, first: Page, number: int) -> list[Page]:
         """So many pages spread over a list, of which `first` is the first; fewer where it does not
         give them."""
-        params = {**self._stream.params, **OLDEST_FIRST, **since_params(window.low)}
+        params = {**self._params, **OLDEST_FIRST, **since_params(window.low)}
         step = max(first.page_count // number, 1)
         pages = [first]
         for page in range(1 + step, first.page_count + 1, step):
@@ -140,7 +151,7 @@ class RangeReader:
         if rows.is_whole_list:
             yield Batch(rows.rows)
             return
-        for batch in self._read_long({**self._stream.params, **hidden.params}, window, rows):
+        for batch in self._read_long({**self._params, **hidden.params}, window, rows):
             yield Batch(batch.rows, missing=batch.missing)
 
     def read_edited(self, end: datetime) -> Iterator[Batch]:
@@ -151,7 +162,7 @@ class RangeReader:
         """
         if not (self._filter and self._filter.holds):
             return
-        params = self._stream.params
+        params = self._params
         hidden = [{**params, **self._stream.hidden.params}] if self._stream.hidden else []
         for each in (params, *hidden):
             for batch in self._read_plain(each, Window(self._settled, end)):

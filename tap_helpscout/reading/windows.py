@@ -61,6 +61,8 @@ class Batch:
     """How many rows the API counts in the whole list, or range; with its last batch."""
     missing: int = 0
     """How many rows the API counts in the list and does not list; with its last batch."""
+    is_partial: bool = False
+    """They are of some inboxes only: others have still to be read of the same window."""
 
 
 @dataclass
