@@ -123,10 +123,10 @@ class Progress:
         else:
             LOGGER.info("%s: %s", self._name, self._how_far())
 
-    def window_read(self, window: Window, is_last: bool, counted: int | None) -> None:
+    def window_read(self, window: Window, is_last: bool, counted: int | None = None) -> None:
         """Everything modified within a window was read: a line for the first and the last, and
         between them one every few seconds; `counted` is as for `row`."""
-        self._counted = counted
+        self._counted = self._counted if counted is None else counted
         is_due = self._clock() >= self._said + SECONDS_BETWEEN_LINES
         if self._status or not (is_due or is_last or not self._has_read_window):
             return
