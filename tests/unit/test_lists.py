@@ -38,6 +38,14 @@ def test_some_gone_and_none_there_is_doubtful_until_one_answers(outcomes):
     assert not outcomes.is_doubtful and not outcomes.are_too_many_gone
 
 
+def test_where_the_parents_are_few_one_that_is_gone_is_enough():
+    outcomes = ChildOutcomes(too_many_gone=1)
+    assert not outcomes.are_too_many_gone
+    assert outcomes.failed(GONE) is Meaning.PARENT_GONE and outcomes.are_too_many_gone
+    outcomes.answered()
+    assert not outcomes.are_too_many_gone
+
+
 def test_one_that_fails_is_put_aside_and_many_in_a_row_are_the_endpoint(outcomes):
     for _ in range(3):
         for _ in range(FAILURES_IN_A_ROW - 1):

@@ -95,7 +95,7 @@ def test_each_status_has_its_error(get, status, kind):
     assert error.__class__ is kind and error.status == status and error.wait is None
     assert error.message == f"GET /v2/users answered {status} (The lamps are out) [reference r1]"
     assert str(error).startswith(error.message)
-    assert bool(error.advice) == (status in (401, 403))
+    assert bool(error.advice) == (status in (401, 403, 404))
 
 
 @pytest.mark.parametrize("has_token, words", [(True, True), (False, False)])
