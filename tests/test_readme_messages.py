@@ -298,6 +298,68 @@ def _bug(tap):
     ).stderr
 
 
+@meets("does not fit the schema")
+def _misfit(tap):
+    tap.fake.touch_row("teams", tap.fake.tables["teams"][0]["id"], createdAt="yesterday")
+    return only(tap, "teams")
+
+
+def _unreadable(tap, **kwargs):
+    tap.configure(retry_seconds=0)
+    chat = next(row["id"] for row in tap.fake.truth()["conversations"] if row["type"] == "chat")
+    tap.fake.fault(500, path=f"/{chat}/threads", times=None)
+    return tap.run(catalog=tap.select("conversation_threads"), **kwargs)
+
+
+@meets("is put aside for the next run")
+def _put_aside(tap):
+    return _unreadable(tap).log
+
+
+@meets("still cannot be read, and stays put aside")
+def _stays_put_aside(tap):
+    return _unreadable(tap, state=_unreadable(tap).state).log
+
+
+@meets("gone meanwhile")
+def _gone_counted(tap):
+    return _gone(tap)
+
+
+@meets("cannot be relied on")
+def _no_date_filter(tap):
+    tap.fake.set(query_finds="nothing")
+    return only(tap, "customers")
+
+
+@meets("spam is not in the list")
+def _spam(tap):
+    tap.fake.set(status_all_has_spam=False)
+    return only(tap, "conversations")
+
+
+@meets("start_date is earlier than when")
+def _earlier_start(tap):
+    state = tap.run(catalog=tap.select("customers")).state
+    tap.configure(start_date="2009-01-01")
+    return only(tap, "customers", state=state)
+
+
+@meets("only the last line")
+def _several_states(tap):
+    return tap.run(state='{"bookmarks": {}}\n{"bookmarks": {}}\n').log
+
+
+@meets("is a pipe")
+def _piped_refresh_token(tap):
+    tap.configure(refresh_token=tap.fake.new_refresh_token())
+    command = tap.command("--config", "/dev/stdin")
+    content = tap.config_path.read_text()
+    return subprocess.run(
+        command, input=content, check=False, capture_output=True, text=True, timeout=60
+    ).stderr
+
+
 def test_the_messages_in_the_readme_are_those_that_are_tried():
     assert [messages[0] for messages in MESSAGES] == list(MEETING)
 
