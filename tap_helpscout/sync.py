@@ -280,10 +280,7 @@ class Sync:
         """The streams of a tree may have different bookmarks: each is read from its own on."""
         selected = [run for run in root.tree() if run.selected]
         starts = sorted({run.start for run in selected if run.start})
-        child = next((run for run in root.children if run.verifier and run.is_needed), None)
-        settled = seconds_before(self._end, self._config.lookback_seconds)
-        verifier = child.verifier if child else None
-        reader = partial(RangeReader, self._client, root.stream, verifier, settled)
+        reader = self._reader(root)
         self._scope.check_filter(root.stream, reader().ask_since(self._config.start_date))
         self._read_new_mailboxes(root, selected, reader, context)
         readers = [reader(params) for params in self._scope.params(root.stream)]
@@ -301,11 +298,18 @@ class Sync:
             self._walk(root, self._scope.kept(root.stream, edited), context)
             root.rows_read = rows_read  # of those that were counted; these come once more
 
+    def _reader(self, root: StreamRun) -> Callable[..., RangeReader]:
+        """Makes a reader of a stream's list, given the parameters of its scope."""
+        child = next((run for run in root.children if run.verifier and run.is_needed), None)
+        settled = seconds_before(self._end, self._config.lookback_seconds)
+        verifier = child.verifier if child else None
+        return partial(RangeReader, self._client, root.stream, verifier, settled)
+
     def _read_new_mailboxes(
         self,
         root: StreamRun,
         selected: list[StreamRun],
-        reader: Callable[[Mapping[str, str]], RangeReader],
+        reader: Callable[..., RangeReader],
         context: Context,
     ) -> None:
         """Reads inboxes that no earlier run has read up to the bookmarks, before these move."""

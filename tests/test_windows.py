@@ -231,5 +231,5 @@ def test_a_clock_hours_from_ours_loses_nothing_and_rereads_little(tap, fake, hou
     last = tap.good_run(state=third.state, catalog=catalog)
     assert not last.of_type("RECORD")
     assert [request.path for request in fake.requests if "users" not in request.path] == [
-        f"/v2/{stream}" for stream in ("conversations", *LISTS)
+        f"/v2/{stream}" for stream in ("mailboxes", "conversations", *LISTS)
     ]
