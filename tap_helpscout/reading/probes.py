@@ -36,6 +36,8 @@ NEWEST_FIRST = {"sortField": "modifiedAt", "sortOrder": "desc"}
 
 Ask = Callable[[Mapping[str, str]], Page]
 """Asks for the first page of a list with these parameters beside its own, in a few tries."""
+AskTogether = Callable[[Sequence[Mapping[str, str]]], list[Page]]
+"""The same with several parameters at once, in their order."""
 
 
 def since_params(low: datetime) -> dict[str, str]:
@@ -68,15 +70,19 @@ class FilterFinding(Finding):
     page: Page | None = None
 
 
-def probe_date_filter(ask: Ask, plain: Page, window: Window) -> FilterFinding:
+def probe_date_filter(ask: AskTogether, plain: Page, window: Window) -> FilterFinding:
     """Whether the closed date filter finds what the open one found, and nothing else.
 
     `plain` is the first page of the list since the window's low by the open filter.
     """
     try:
-        whole = ask({**OLDEST_FIRST, **range_params(window)})
-        later = ask({**OLDEST_FIRST, **since_params(window.high)})
-        empty = [ask(range_params(one)) for one in EMPTY_RANGES]
+        whole, later, *empty = ask(
+            [
+                {**OLDEST_FIRST, **range_params(window)},
+                {**OLDEST_FIRST, **since_params(window.high)},
+                *map(range_params, EMPTY_RANGES),
+            ]
+        )
     except ApiError as error:
         if error.status in NOT_AN_ANSWER:
             raise
@@ -105,10 +111,9 @@ def probe_date_filter(ask: Ask, plain: Page, window: Window) -> FilterFinding:
     )
 
 
-def check_empty_ranges(ask: Ask) -> None:
+def check_empty_ranges(ask: AskTogether) -> None:
     """Raises DateFilterStopped where a range that can hold nothing holds something."""
-    for one in EMPTY_RANGES:
-        page = ask(range_params(one))
+    for one, page in zip(EMPTY_RANGES, ask([range_params(one) for one in EMPTY_RANGES])):
         if rows := page.total or len(page.rows):
             raise DateFilterStopped(
                 f"query finds {rows} rows on a day of {one.low.year}, which has none"

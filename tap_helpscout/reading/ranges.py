@@ -5,7 +5,7 @@ is read in windows where probes have shown that the closed date filter works, el
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from tap_helpscout.reading.probes import (
     OLDEST_FIRST,
     PROBE_TRIES,
     Ask,
+    AskTogether,
     DateFilterStopped,
     FilterFinding,
     check_dates,
@@ -95,12 +96,15 @@ class RangeReader:
 
         Raises ApiError where not every row can be read.
         """
+        params = self._params
         first = self.first_page(window)
-        yield from self._read_hidden(window, first)
-        if first.is_whole_list:
-            yield Batch(first.rows, completes=window)
+        hidden = self._client.submit(self.hidden_rows, window, first)
+        finding = None if first.is_whole_list else self.date_filter(params, first, window)
+        yield from self._read_hidden(window, hidden.result())
+        if finding:
+            yield from self._read_long(params, window, finding)
         else:
-            yield from self._read_long(self._params, window, first)
+            yield Batch(first.rows, completes=window)
 
     def first_page(self, window: Window) -> Page:
         """The first page of what was modified since the window's low, oldest first."""
@@ -137,8 +141,9 @@ class RangeReader:
                 break
         return pages
 
-    def _read_hidden(self, window: Window, first: Page) -> Iterator[Batch]:
-        hidden, rows = self._stream.hidden, self.hidden_rows(window, first)
+    def _read_hidden(self, window: Window, rows: Page | None) -> Iterator[Batch]:
+        """The rows that the list leaves out, of which `rows` is the first page."""
+        hidden = self._stream.hidden
         if not hidden or not rows:
             return
         LOGGER.warning(
@@ -151,7 +156,8 @@ class RangeReader:
         if rows.is_whole_list:
             yield Batch(rows.rows)
             return
-        for batch in self._read_long({**self._params, **hidden.params}, window, rows):
+        params = {**self._params, **hidden.params}
+        for batch in self._read_long(params, window, self.date_filter(params, rows, window)):
             yield Batch(batch.rows, missing=batch.missing)
 
     def read_edited(self, end: datetime) -> Iterator[Batch]:
@@ -168,8 +174,7 @@ class RangeReader:
             for batch in self._read_plain(each, Window(self._settled, end)):
                 yield Batch(batch.rows, missing=batch.missing)
 
-    def _read_long(self, params: Params, window: Window, first: Page) -> Iterator[Batch]:
-        finding = self.date_filter(params, first, window)
+    def _read_long(self, params: Params, window: Window, finding: FilterFinding) -> Iterator[Batch]:
         if finding.holds:
             try:
                 yield from self._read_in_windows(params, window, finding.page)
@@ -188,7 +193,7 @@ class RangeReader:
     def date_filter(self, params: Params, first: Page, window: Window) -> FilterFinding:
         """Whether windows may be used; asked for once. `first` is the plain list's first page."""
         if self._filter is None:
-            self._filter = probe_date_filter(self._ask(params), first, window)
+            self._filter = probe_date_filter(self._ask_together(params), first, window)
             return self._filter
         return FilterFinding(self._filter.holds, self._filter.words)
 
@@ -204,7 +209,7 @@ class RangeReader:
             self._stream,
             partial(self._fetch_in_window, params),
             planner,
-            partial(check_empty_ranges, self._ask(params)),
+            partial(check_empty_ranges, self._ask_together(params)),
             first=(window, page) if planner.is_done else None,
         ):
             rows_read += len(batch.rows)
@@ -248,6 +253,13 @@ class RangeReader:
     def _ask(self, params: Params) -> Ask:
         def ask(more: Params) -> Page:
             return self._fetch({**params, **more}, FIRST, PROBE_TRIES)
+
+        return ask
+
+    def _ask_together(self, params: Params) -> AskTogether:
+        def ask(each: Sequence[Params]) -> list[Page]:
+            pages = [self._client.submit(self._ask(params), more) for more in each]
+            return [page.result() for page in pages]
 
         return ask
 
