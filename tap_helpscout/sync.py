@@ -152,7 +152,8 @@ class Sync:
         stream = run.stream
         if stream.has_bookmark:
             run.bookmark = self._state.bookmark(run.name)
-        if not run.bookmark and (stream.is_windowed or stream.is_below_windows):
+        begins_at_start_date = stream.is_windowed or stream.is_below_windows or stream.day_column
+        if begins_at_start_date and not run.bookmark:
             self._state.begin(run.name, self._config.start_date.replace(microsecond=0))
         run.start = self._versions.begin(run, self._start(run))
         if run.start:
@@ -389,6 +390,8 @@ class Sync:
 
     def _children(self, run: StreamRun, row: Row, context: Context) -> Iterator[Child]:
         """The lists that hang on a row, requested."""
+        if not run.children:
+            return
         parent_id = row.get("id")
         if parent_id is None:
             run.rows_without_id += 1

@@ -349,6 +349,33 @@ def test_an_account_with_none_of_it(fake, tap):
     assert {message["stream"] for message in run.of_type("SCHEMA")} == set(MORE)
 
 
+def test_each_ends_with_its_version_where_it_was_read_whole(tap):
+    tap.configure(start_date=stamp(days_before(tap.fake, 20)), emit_activate_version_messages=True)
+    catalog = tap.select(*MORE)
+    for entry in catalog["streams"]:
+        entry["metadata"][0]["metadata"]["replication-method"] = "FULL_TABLE"
+    first = tap.good_run(catalog=catalog)
+    second = tap.good_run(catalog=catalog, state=first.state)
+    for run in (first, second):
+        assert {message["stream"] for message in run.of_type("ACTIVATE_VERSION")} == set(MORE)
+    assert second.records("company_report") == first.records("company_report")
+
+
+def test_an_earlier_start_date_is_warned_of(fake, tap):
+    first = tap.good_run(catalog=tap.select("company_report"))
+    tap.configure(start_date=stamp(days_before(fake, DAYS + 1)))
+    second = tap.good_run(catalog=tap.select("company_report"), state=first.state)
+    assert "start_date is earlier than when company_report began" in second.log
+
+
+def test_the_inboxes_of_the_config_alone(fake, tap):
+    tap.configure(mailbox_ids=[7001])
+    run = tap.good_run(catalog=tap.select("saved_replies", "mailbox_routing"))
+    assert {record["mailbox_id"] for record in run.records("mailbox_routing")} == {7001}
+    assert run.ids("saved_replies") == [61, 62]
+    assert not [request.path for request in fake.requests if "/7002" in request.path]
+
+
 def test_the_check_covers_them(fake, tap):
     fake.plan = "standard"
     done = subprocess.run(
