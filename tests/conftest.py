@@ -67,6 +67,7 @@ class Tap:
     """The command, with a config for the fake in a folder of its own."""
 
     wrapper = ()  # a command that runs the command
+    catalog = None  # what runs read that are given no catalog
 
     def __init__(self, fake, folder):
         self.fake, self.folder = fake, folder
@@ -103,6 +104,8 @@ class Tap:
             command += ["--config", str(self.config_path)]
         if state is not None:
             command += ["--state", self.file("state.json", state)]
+        if catalog is None and not {"--discover", "--catalog", "--properties"}.intersection(args):
+            catalog = self.catalog
         if catalog is not None:
             command += ["--catalog", self.file("catalog.json", catalog)]
         return command

@@ -7,6 +7,7 @@ from importlib import metadata
 import pytest
 
 from tests.conftest import TAP
+from tests.unit.test_config import WRONG
 
 
 def refused(run, fake):
@@ -19,81 +20,17 @@ def refused(run, fake):
     return line
 
 
-WRONG = {
-    "client_id": (None, "", "  ", 7, ["id"], "two\nlines", "größe"),
-    "client_secret": (None, "", {}),
-    "start_date": (
-        None,
-        "",
-        "0001-01-01T00:00+10:00",
-        "2020-13-01",
-        1577836800,
-        True,
-        "2099-01-01",
-        "yesterday",
-    ),
-    "mailbox_ids": ("all", [0], {"id": 5}),
-    "emit_activate_version_messages": ("yes", 1),
-    "refresh_token": (5, "two\nlines"),
-    "user_agent": (5, "löwe"),
-    "request_timeout": ("soon", 0, -1, True, [], "nan", "inf", 1e9),
-    "concurrency": (0, 9, 2.5, "2.5", "many", "1e1"),
-    "rate_limit_share": (0, 1.1, "90 %", "nan"),
-    "lookback_seconds": (-1, 0.5, "ten"),
-    "retry_seconds": (-1, "long"),
-    "api_url": (
-        "http://api.helpscout.example",
-        "https://",
-        "ftp://127.0.0.1",
-        "api.example",
-        5,
-        "http://localhost.example",
-        "https://a b.example",
-        "https://api.example:lamp",
-        "http://[::1",
-        "https://api.example:70000",
-        "https://.example",
-        "https://api..example",
-    ),
-    "access_token": (5,),
-}
-
-
-@pytest.mark.parametrize(
-    "setting, value",
-    [(setting, value) for setting, values in WRONG.items() for value in values],
-    ids=repr,
-)
-def test_a_wrong_setting_is_named_before_any_request(tap, fake, setting, value):
-    tap.configure(**{setting: value})
-    line = refused(tap.run(), fake)
-    assert f" {setting} " in line and str(tap.config_path) in line
-    assert sum(f" {name} " in line for name in WRONG) == 1
-
-
-def test_every_problem_is_in_one_message(tap, fake):
+def test_every_problem_is_in_one_message_before_any_request(tap, fake):
+    """Of each setting, tests/unit/test_config.py shows what is wrong."""
     wrong = {setting: values[-1] for setting, values in WRONG.items()}
     tap.configure(**wrong)
     line = refused(tap.run(), fake)
-    assert all(f" {setting} " in line for setting in wrong)
+    assert all(f" {setting} " in line for setting in wrong) and str(tap.config_path) in line
 
 
 @pytest.mark.parametrize(
     "content, words",
-    [
-        (b"", "it is empty"),
-        (b" \n", "it is empty"),
-        (b"{", "line 1 column 2"),
-        (b"{'a': 1}", "line 1 column 2"),
-        (b'{"a": 1,\n}', '"a": *,'),
-        (b'{"a": NaN}', "NaN is not a number of JSON"),
-        (b'{"a": "\\ud83d"}', "half of a surrogate pair"),
-        (b"[]", "something else"),
-        (b'"x"', "something else"),
-        (b"null", "something else"),
-        (b'{"client_id": "\xe4"}', "'utf-8'"),
-        (b"\xff\xfe{\x00}\x00", "'utf-8'"),
-    ],
+    [(b"", "it is empty"), (b'{"a": 1,\n}', '"a": *,'), (b"[]", "something else")],
     ids=repr,
 )
 def test_a_config_that_is_no_json_object_is_refused(tap, fake, content, words):
@@ -103,34 +40,13 @@ def test_a_config_that_is_no_json_object_is_refused(tap, fake, content, words):
     assert f"the config file {tap.config_path} is not a JSON object" in line and words in run.log
 
 
-def users(**entry):
-    return json.dumps({"streams": [{"tap_stream_id": "users", **entry}]})
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "",
-        "{",
-        "[]",
-        "{}",
-        '{"streams": 5}',
-        '{"streams": [null]}',
-        '{"streams": "users"}',
-        users(metadata="x"),
-        users(metadata=[{"breadcrumb": []}]),
-        users(schema="x"),
-        users(metadata=[{"breadcrumb": [], "metadata": None}]),
-        users(schema={"selected": True, "properties": []}),
-        users(schema={"selected": True, "properties": {"name": None}}),
-    ],
-)
+@pytest.mark.parametrize("content", ["{", "{}", '{"streams": "users"}'])
 def test_a_bad_catalog_is_refused(tap, fake, content):
     line = refused(tap.run(catalog=content), fake)
     assert str(tap.folder / "catalog.json") in line
 
 
-@pytest.mark.parametrize("option", ["--catalog", "--properties", "--state", "--config"])
+@pytest.mark.parametrize("option", ["--properties", "--state", "--config"])
 def test_a_missing_file_is_refused(tap, fake, option):
     line = refused(tap.run(option, str(tap.folder / "none.json")), fake)
     assert "none.json: No such file" in line
@@ -144,28 +60,13 @@ def test_a_setting_that_is_misspelt_is_told_and_the_run_goes_on(tap):
     assert f"WARNING {tap.config_path}: {told}\n" in log
 
 
-@pytest.mark.parametrize("what", ["state", "catalog"])
-def test_a_state_or_catalog_in_the_place_of_the_config_is_told(tap, fake, what):
+def test_a_state_in_the_place_of_the_config_is_told(tap, fake):
     document = {"bookmarks": {"users": "2020-01-01T00:00:00Z"}}
-    if what == "catalog":
-        document = tap.discover()
     line = refused(tap.run("--config", tap.file("other.json", document)), fake)
-    assert f"other.json is a {what}" in line and f"Probably --{what} " in line
+    assert "other.json is a state" in line and "Probably --state " in line
 
 
-def test_numbers_may_be_strings(tap, fake):
-    tap.configure(
-        concurrency=" 1 ",
-        request_timeout="30",
-        rate_limit_share="0.5",
-        lookback_seconds="0",
-        retry_seconds="60.5",
-    )
-    tap.good_run()
-    assert fake.max_in_flight == 1
-
-
-@pytest.mark.parametrize("nothing", [None, "", " "])
+@pytest.mark.parametrize("nothing", [None, " "])
 def test_an_empty_optional_setting_is_as_good_as_none(tap, fake, nothing):
     optional = (
         "refresh_token",
@@ -197,9 +98,8 @@ def test_the_user_agent_is_the_configs(tap, fake):
     }
 
 
-@pytest.mark.parametrize("change", ["{url}/", " {url} ", "{url}//"])
-def test_api_url_may_end_in_a_slash(tap, fake, change):
-    tap.configure(api_url=change.format(url=fake.url))
+def test_api_url_may_end_in_a_slash(tap, fake):
+    tap.configure(api_url=f" {fake.url}// ")
     assert len(tap.good_run(catalog=tap.select("users")).records("users")) == 8
 
 
@@ -275,18 +175,7 @@ def test_version_and_help():
         assert option in said.stdout
 
 
-@pytest.mark.parametrize(
-    "args",
-    [
-        [],
-        ["--state", "state.json"],
-        ["--config"],
-        ["--config", "c.json", "--fast"],
-        ["--config", "c.json", "--select", "users"],
-        ["config.json"],
-        ["sync"],
-    ],
-)
+@pytest.mark.parametrize("args", [[], ["--config", "c.json", "--fast"], ["sync"]])
 def test_a_wrong_command_line_says_how_and_ends_with_1(args):
     done = command(*args)
     assert done.returncode == 1 and not done.stdout

@@ -41,7 +41,9 @@ def _fake(small_fake):
 def _tap(fake, tmp_path):
     folder = tmp_path / "settings"  # of its own, for tests that take rights away or mount on it
     folder.mkdir()
-    return Tap(fake, folder)
+    tap = Tap(fake, folder)
+    tap.catalog = tap.select("users", "teams")  # enough to need a token
+    return tap
 
 
 @pytest.fixture(name="refreshing")
@@ -62,8 +64,7 @@ def grants(fake):
 # -- one that lives is used ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("expires_at", [FUTURE, None])
-@pytest.mark.parametrize("is_refreshing", [True, False])
+@pytest.mark.parametrize("expires_at, is_refreshing", [(FUTURE, True), (None, False)])
 def test_a_live_access_token_is_used_before_any_other_is_asked_for(
     tap, fake, expires_at, is_refreshing
 ):
@@ -91,24 +92,21 @@ def test_a_live_access_token_needs_no_lock_and_no_second_look_at_the_config(
     os.mkfifo(pipe)
     folder = os.open(tap.folder, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
-    catalog = tap.select("users")
     with subprocess.Popen(f"cat {tap.config_path} > {pipe}", shell=True):
-        tap.good_run("--config", str(pipe), catalog=catalog, timeout=10)
+        tap.good_run("--config", str(pipe), timeout=10)
     os.close(folder)
     assert not fake.token_requests
 
 
 @pytest.mark.parametrize(
-    "dead",
+    "dead, is_refreshing",
     [
-        {},
-        {"access_token": "dead-token", "access_token_expires_at": PAST},
-        {"access_token": "dead-token", "access_token_expires_at": FUTURE},
-        {"access_token": "dead-token"},
-        {"access_token": "dead-token", "access_token_expires_at": "x"},
+        ({}, True),
+        ({"access_token": "dead-token", "access_token_expires_at": PAST}, False),
+        ({"access_token": "dead-token", "access_token_expires_at": FUTURE}, True),
+        ({"access_token": "dead-token"}, False),
     ],
 )
-@pytest.mark.parametrize("is_refreshing", [True, False])
 def test_a_dead_one_is_replaced_once_and_the_next_run_needs_none(tap, fake, dead, is_refreshing):
     tap.configure(refresh_token=is_refreshing and fake.new_refresh_token() or None, **dead)
     tap.good_run()
@@ -132,52 +130,20 @@ def test_without_a_successor_in_the_answer_the_old_refresh_token_stays(refreshin
     assert refreshing.config["access_token"] != before["access_token"]
 
 
-@pytest.mark.parametrize("expires_in", [..., None, "7200", 7200.5, 0, -5, 10**18, "soon", True])
-def test_a_refresh_token_outlives_an_odd_expires_in(refreshing, fake, expires_in):
-    answer = {
-        "access_token": fake.new_access_token(),
-        "refresh_token": fake.new_refresh_token(),
-        "expires_in": expires_in,
-    }
-    fake.fault(
-        200, path=TOKEN, body={key: value for key, value in answer.items() if value is not ...}
-    )
-    refreshing.good_run()
-    before = refreshing.config["refresh_token"]
-    assert before == answer["refresh_token"] or len(fake.token_requests) > 0
-    fake.revoke_access_tokens()
-    refreshing.good_run()  # with what is on disk
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {},
-        [],
-        None,
-        {"access_token": None},
-        {"access_token": 7},
-        {"access_token": ""},
-        {"access_token": "two\nlines"},
-        {"access_token": "gr\u00fc\u00df"},
-        {"token": "x"},
-    ],
-)
-def test_an_answer_without_a_usable_token_is_asked_for_again(refreshing, fake, answer):
-    fake.fault(200, path=TOKEN, body=json.dumps(answer))
+def test_an_answer_without_a_usable_token_is_asked_for_again(refreshing, fake):
+    """What else is unusable, and what odd lives tokens may have, tests/unit/test_auth.py shows."""
+    fake.fault(200, path=TOKEN, body={"access_token": "two\nlines"})
     assert "error of the tap's own" not in refreshing.good_run().log
 
 
-@pytest.mark.parametrize("around", [" {} ", "{}\n", "\t{}"])
-def test_white_space_around_a_pasted_refresh_token_is_not_sent(tap, fake, around):
-    tap.configure(refresh_token=around.format(fake.new_refresh_token()))
+def test_white_space_around_a_pasted_refresh_token_is_not_sent(tap, fake):
+    tap.configure(refresh_token=f" {fake.new_refresh_token()}\n")
     tap.good_run()
 
 
-@pytest.mark.parametrize("blank", ["", "  ", "\n"])
-def test_a_blank_refresh_token_is_none(tap, fake, blank):
+def test_a_blank_refresh_token_is_none(tap, fake):
     """As runners send what their user left empty; it is no secret, either."""
-    tap.configure(refresh_token=blank, retry_seconds=0)
+    tap.configure(refresh_token=" ", retry_seconds=0)
     fake.fault(500, path="/v2/users$", times=None, body={"message": "The lamps are out"})
     run = tap.run()
     assert grants(fake) == ["client_credentials"]
@@ -283,26 +249,23 @@ def test_a_refresh_token_whose_successor_cannot_be_kept_is_not_spent(refreshing,
     refreshing.good_run()  # the old token still works
 
 
-@OBSTACLES
-def test_client_credentials_need_no_writable_config(tap, fake, obstacle):
+def test_client_credentials_need_no_writable_config(tap, fake):
     before = tap.config
-    with hindered(tap, obstacle):
+    with hindered(tap, read_only_folder):
         tap.good_run()
         assert before.items() <= tap.config.items()
     assert grants(fake) == ["client_credentials"]
 
 
-@OBSTACLES
-def test_a_live_access_token_needs_no_writable_config(refreshing, fake, obstacle):
+def test_a_live_access_token_needs_no_writable_config(refreshing, fake):
     refreshing.configure(
         refresh_token="spent", access_token=fake.new_access_token(), access_token_expires_at=FUTURE
     )
-    with hindered(refreshing, obstacle):
+    with hindered(refreshing, read_only_folder):
         refreshing.good_run()
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o606])
-def test_the_mode_of_the_config_is_kept(refreshing, mode):
+def test_the_mode_of_the_config_is_kept(refreshing, mode=0o664):
     refreshing.config_path.chmod(mode)
     refreshing.good_run()
     assert stat.S_IMODE(refreshing.config_path.stat().st_mode) == mode
@@ -344,7 +307,7 @@ def test_an_edit_of_the_config_during_the_run_is_kept(refreshing, fake):
         refreshing.config_path.write_text(json.dumps({**config, "note": "made meanwhile"}))
         fake.revoke_access_tokens()
 
-    fake.before(edit, path="/v2/customers")
+    fake.before(edit, path="/v2/users$")
     refreshing.good_run()
     assert refreshing.config["note"] == "made meanwhile"
     refreshing.good_run()
@@ -357,11 +320,12 @@ def test_an_edit_of_the_config_during_the_run_is_kept(refreshing, fake):
 def test_killed_around_the_save_config_json_is_whole(refreshing, fake):
     fake.rotate = False  # one that is spent and not yet written is lost to any kill -9
     fake.token_lifetime = 0  # so that each request asks for a token, and saves it
+    refreshing.catalog = None  # many requests
     before = refreshing.config
     seed = random.randrange(10**9)
     print(f"seed {seed}")
     rng, saved = random.Random(seed), 0
-    for _ in range(int(os.environ.get("CHAOS", "12"))):
+    for _ in range(int(os.environ.get("CHAOS", "6"))):
         fake.clear()
         with refreshing.start() as process:
             while len(fake.token_requests) < 3 and process.poll() is None:
@@ -377,9 +341,10 @@ def test_killed_around_the_save_config_json_is_whole(refreshing, fake):
     refreshing.good_run()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("concurrency", [1, 4])
-@pytest.mark.parametrize("which", ["first", "later"])
+@pytest.mark.parametrize(
+    "which, signum, concurrency",
+    [("first", signal.SIGTERM, 1), ("later", signal.SIGINT, 4), ("later", signal.SIGTERM, 1)],
+)
 def test_a_signal_does_not_lose_the_successor_that_is_on_its_way(
     refreshing, fake, signum, concurrency, which
 ):
@@ -390,6 +355,7 @@ def test_a_signal_does_not_lose_the_successor_that_is_on_its_way(
             refresh_token=fake.new_refresh_token(),
             access_token=fake.new_access_token(),
         )
+        refreshing.catalog = refreshing.select("conversations", "conversation_threads")
         fake.before(lambda fake: fake.revoke_access_tokens(), path="/v2/conversations")
 
     def interrupt(_):
@@ -413,6 +379,7 @@ def test_a_target_that_dies_does_not_lose_it_either(refreshing, fake):
         process.stdout.close()
         time.sleep(0.7)
 
+    refreshing.catalog = None
     fake.before(close, path=TOKEN)
     fake.before(lambda fake: fake.revoke_access_tokens(), path="/v2/conversations.*page=3")
     with refreshing.start() as process:
@@ -424,15 +391,17 @@ def test_a_target_that_dies_does_not_lose_it_either(refreshing, fake):
 # -- several at once -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("is_refreshing", [True, False])
-@pytest.mark.parametrize("when", ["at the start", "in mid-run"])
+@pytest.mark.parametrize(
+    "when, is_refreshing", [("at the start", True), ("in mid-run", True), ("in mid-run", False)]
+)
 def test_two_runs_on_one_config_ask_for_one_token(tap, fake, is_refreshing, when):
     tap.configure(
         refresh_token=is_refreshing and fake.new_refresh_token() or None,
         access_token=when == "in mid-run" and fake.new_access_token() or None,
     )
     if when == "in mid-run":
-        fake.before(lambda fake: fake.revoke_access_tokens(), path="/v2/customers")
+        tap.catalog = tap.select("mailboxes", "mailbox_folders", "users")
+        fake.before(lambda fake: fake.revoke_access_tokens(), path="/folders")
     fake.before(lambda _: time.sleep(1), path=TOKEN, times=None)
     fake.latency = 0.02
     with tap.start() as one, tap.start() as other:
@@ -458,6 +427,8 @@ def test_the_token_of_another_app_is_not_used(tap, fake):
 def test_a_target_that_is_slow_to_read_holds_no_other_run_off(tap, fake):
     """The tap stands in a line that has no room in the pipe while its token dies."""
     tap.configure(refresh_token=fake.new_refresh_token(), access_token=fake.new_access_token())
+    catalog = tap.catalog
+    tap.catalog = tap.select("conversations", "conversation_threads")
     first = min(fake.conversation_ids, key=fake.modified)
     fake.touch(first, at=fake.modified(first), preview="Lamp " * 100_000)
     fake.before(
@@ -466,13 +437,12 @@ def test_a_target_that_is_slow_to_read_holds_no_other_run_off(tap, fake):
     with tap.start() as process:
         time.sleep(3)  # nobody reads
         tap.config_path.write_text(json.dumps({**tap.config, "note": "edited meanwhile"}))
-        tap.good_run(catalog=tap.select("users"), timeout=5)
+        tap.good_run(catalog=catalog, timeout=20)
         process.communicate(timeout=60)
     assert process.returncode == 0 and tap.config["note"] == "edited meanwhile"
 
 
-@pytest.mark.parametrize("is_refreshing", [True, False])
-@pytest.mark.parametrize("cause", ["expired", "revoked"])
+@pytest.mark.parametrize("cause, is_refreshing", [("expired", True), ("revoked", False)])
 def test_a_token_that_dies_with_several_requests_in_flight_is_replaced_once(
     tap, fake, is_refreshing, cause
 ):
@@ -493,6 +463,7 @@ def test_a_token_that_dies_with_several_requests_in_flight_is_replaced_once(
             fake.revoke_access_tokens()
         dead.set()
 
+    tap.catalog = None
     fake.before(die, path="/7001/fields")
     fake.before(lambda _: dead.wait(10), path="/(fields|folders)", times=None)
     target.load(tap.good_run())
@@ -504,12 +475,11 @@ def test_a_token_that_dies_with_several_requests_in_flight_is_replaced_once(
 # -- refused ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("is_refreshing", [True, False])
 @pytest.mark.parametrize(
-    "what, words",
+    "what, words, is_refreshing",
     [
-        ("invalid_client", "answered 401 (invalid_client: Client authentication failed)"),
-        ("inactive", "answered 401 (invalid_grant: The user is not active)"),
+        ("invalid_client", "answered 401 (invalid_client: Client authentication failed)", True),
+        ("inactive", "answered 401 (invalid_grant: The user is not active)", False),
     ],
 )
 def test_refused_credentials_end_the_run_in_words(tap, fake, what, words, is_refreshing):
@@ -549,9 +519,11 @@ def test_a_netrc_file_does_not_replace_the_credentials(refreshing, fake, tmp_pat
 # -- never shown -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/v2/users$", "/v2/conversations", "/threads", TOKEN])
-@pytest.mark.parametrize("status", [400, 401, 500])
+@pytest.mark.parametrize(
+    "path, status", [("/v2/users$", 400), ("/v2/users$", 401), ("/threads", 500), (TOKEN, 400)]
+)
 def test_an_error_that_repeats_the_secrets_is_told_without_them(refreshing, fake, path, status):
+    refreshing.catalog = refreshing.select("users", "conversations", "conversation_threads")
     fake.embed = "no_line_items"
     refreshing.configure(
         refresh_token=fake.new_refresh_token(),
@@ -574,7 +546,7 @@ def test_an_error_that_repeats_the_secrets_is_told_without_them(refreshing, fake
     assert_hidden(run, before, refreshing.config)
 
 
-@pytest.mark.parametrize("kind", ["reset", "html", 403, 503])
+@pytest.mark.parametrize("kind", ["reset", 403])
 def test_what_a_run_asks_for_and_gets_is_hidden_too(refreshing, fake, kind):
     def repeat(fake):
         token = fake.requests[-1].headers["Authorization"]
@@ -593,6 +565,7 @@ def test_what_a_run_asks_for_and_gets_is_hidden_too(refreshing, fake, kind):
 
 def test_a_good_run_shows_no_secret(refreshing):
     before = refreshing.config
+    refreshing.catalog = None
     assert_hidden(refreshing.good_run(), before, refreshing.config)
 
 

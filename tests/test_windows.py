@@ -110,9 +110,10 @@ def test_what_the_list_may_still_be_filling_is_read_apart(tap, fake):
         assert len(numbers) == 1 or not since < settled < until
 
 
-@pytest.mark.parametrize("since_inclusive", [True, False])
-@pytest.mark.parametrize("until_inclusive", [True, False])
-@pytest.mark.parametrize("page_size", [1, 3])
+@pytest.mark.parametrize(
+    "since_inclusive, until_inclusive, page_size",
+    [(True, True, 1), (True, False, 3), (False, True, 3), (False, False, 1)],
+)
 def test_no_row_falls_between_windows_whether_ends_are_inclusive_or_not(
     tap, fake, since_inclusive, until_inclusive, page_size
 ):
@@ -143,7 +144,7 @@ def test_neighbouring_runs_share_their_second_too(tap, fake, since_inclusive, un
     assert set(run.ids("customers")) == {fake.customer_ids[0]}
 
 
-@pytest.mark.parametrize("page_size", [1, 2, 5])
+@pytest.mark.parametrize("page_size", [1, 5])
 def test_a_second_with_more_rows_than_a_window_holds_is_read_whole(tap, fake, page_size):
     burst = max(set(dates(fake, "conversations")), key=dates(fake, "conversations").count)
     assert dates(fake, "conversations").count(burst) == 60
@@ -163,7 +164,6 @@ def test_a_second_with_more_rows_than_a_window_holds_is_read_whole(tap, fake, pa
     "spelling, since",
     [
         ("2022-06-01T10:20:30.987654+02:00", "2022-06-01T08:20:29Z"),
-        ("2022-06-01T10:20:30Z", "2022-06-01T10:20:29Z"),
         ("2022-06-01", "2022-05-31T23:59:59Z"),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_start_date_to_come_asks_for_nothing(tap, fake):
     assert "conversations" not in run.bookmarks
 
 
-@pytest.mark.parametrize("seconds", [0, 600, "86400"])
+@pytest.mark.parametrize("seconds", [0, "86400"])
 def test_a_run_begins_lookback_seconds_before_the_bookmark(tap, fake, seconds):
     tap.configure(lookback_seconds=seconds)
     bookmark = fake.world.now - timedelta(days=30)

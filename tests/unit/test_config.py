@@ -13,14 +13,77 @@ from tap_helpscout.files import ConfigError
 LEAST = {"client_id": "a", "client_secret": "b", "start_date": "2020-01-01"}
 
 
+WRONG = {
+    "client_id": (None, "", "  ", 7, ["id"], "two\nlines", "größe"),
+    "client_secret": (None, "", {}),
+    "start_date": (
+        None,
+        "",
+        "0001-01-01T00:00+10:00",
+        "2020-13-01",
+        1577836800,
+        True,
+        "2099-01-01",
+        "yesterday",
+    ),
+    "mailbox_ids": ("all", [0], {"id": 5}),
+    "emit_activate_version_messages": ("yes", 1),
+    "refresh_token": (5, "two\nlines"),
+    "user_agent": (5, "löwe"),
+    "request_timeout": ("soon", 0, -1, True, [], "nan", "inf", 1e9),
+    "concurrency": (0, 9, 2.5, "2.5", "many", "1e1"),
+    "rate_limit_share": (0, 1.1, "90 %", "nan"),
+    "lookback_seconds": (-1, 0.5, "ten"),
+    "retry_seconds": (-1, "long"),
+    "api_url": (
+        "http://api.helpscout.example",
+        "https://",
+        "ftp://127.0.0.1",
+        "api.example",
+        5,
+        "http://localhost.example",
+        "https://a b.example",
+        "https://api.example:lamp",
+        "http://[::1",
+        "https://api.example:70000",
+        "https://.example",
+        "https://api..example",
+    ),
+    "access_token": (5,),
+}
+
+
 def setting(name, value):
     return getattr(parse_config({**LEAST, name: value}, "config.json"), name)
 
 
 def problem(**settings):
+    return problem_of({**LEAST, **settings})
+
+
+def problem_of(document):
     with pytest.raises(ConfigError) as caught:
-        parse_config({**LEAST, **settings}, "config.json")
+        parse_config(document, "config.json")
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [(name, value) for name, values in WRONG.items() for value in values],
+    ids=repr,
+)
+def test_a_wrong_setting_is_named_and_no_other(name, value):
+    document = {key: value for key, value in {**LEAST, name: value}.items() if value is not None}
+    said = problem_of(document)
+    assert f" {name} " in said and "config.json" in said
+    assert sum(f" {other} " in said for other in WRONG) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.example/", " https://api.example ", "https://api.example//"]
+)
+def test_a_url_may_end_in_a_slash(url):
+    assert setting("api_url", url) == "https://api.example"
 
 
 @pytest.mark.parametrize(

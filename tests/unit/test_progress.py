@@ -105,7 +105,7 @@ def test_the_time_left_knows_the_limit(progress, clock, cost, caplog):
     progress.begin_range("conversations", WINDOW)
     cost.requests_sent = 10
     rows(progress, clock, 100, 0.001, counted=1000)
-    progress.window_read(WINDOW, is_last=False)
+    progress.window_read(WINDOW, is_last=False, counted=1000)
     *_, line = said(caplog)
     assert "100 of 1000 rows (10 %)" in line and "10 of 60 requests a minute" in line
     (left,) = [part.split()[0] for part in line.split(", ") if part.split()[1] == "left;"]
@@ -116,16 +116,16 @@ def test_what_took_long_so_far_goes_on_so(progress, clock, caplog):
     progress.begin_range("conversations", WINDOW)
     rows(progress, clock, 100, 1, counted=200)
     said(caplog)
-    progress.window_read(WINDOW, is_last=True)
+    progress.window_read(WINDOW, is_last=True, counted=200)
     assert "0:01:40 left" in said(caplog)[-1]
 
 
 def test_without_a_row_or_a_count_no_time_is_said(progress, clock, caplog):
     progress.begin_range("conversations", WINDOW)
     clock.now += 2
-    progress.window_read(WINDOW, is_last=True)
+    progress.window_read(WINDOW, is_last=True, counted=None)
     rows(progress, clock, 3, counted=None)
-    progress.window_read(WINDOW, is_last=True)
+    progress.window_read(WINDOW, is_last=True, counted=None)
     assert said(caplog)[1:] == [
         f"INFO {READ}0 rows, 0 rows/s; 0 of 360 requests a minute",
         f"INFO {READ}3 rows, 2 rows/s; 0 of 360 requests a minute",
@@ -135,7 +135,7 @@ def test_without_a_row_or_a_count_no_time_is_said(progress, clock, caplog):
 def test_more_rows_than_were_counted_are_all_of_them(progress, clock, caplog):
     progress.begin_range("conversations", WINDOW)
     rows(progress, clock, 12, 1, counted=10)
-    progress.window_read(WINDOW, is_last=True)
+    progress.window_read(WINDOW, is_last=True, counted=10)
     assert "12 of 10 rows (100 %), 1 rows/s, 0:00:00 left" in said(caplog)[-1]
 
 
@@ -160,7 +160,7 @@ def test_the_first_and_the_last_window_are_told_and_between_them_one_every_few_s
     for second in range(14):
         clock.now = second
         said(caplog)
-        progress.window_read(WINDOW, is_last=second == 13)
+        progress.window_read(WINDOW, is_last=second == 13, counted=None)
         told += [second] if said(caplog) else []
     assert told == [0, 5, 10, 13]
 
@@ -241,7 +241,7 @@ def test_one_line_is_written_again_and_again(watched, clock, cost, terminal, cap
     rows(watched, clock, 1, 0.3, counted=600)
     rows(watched, clock, 9, 0.01, counted=600)  # too soon to be shown
     rows(watched, clock, 1, 0.5, counted=600)
-    watched.window_read(WINDOW, is_last=True)
+    watched.window_read(WINDOW, is_last=True, counted=600)
     lines = shown(terminal)
     assert lines[0] == "conversations: reading" and len(lines) == 3
     assert lines[1].startswith("conversations: 1/600 rows, 0 %, 3/s, ")
