@@ -76,8 +76,14 @@ demo-environments: $(DEMO_READY)
 	@$(@D)/bin/python $(PIP) install --use-pep517 tap-helpscout==1.2.2
 	@touch $@
 
-bench: .venv/ready .venv-published/ready ## Measures, beside the published tap
-	@$(BIN)/python -m tests.bench .venv-published/bin/python
+.venv-bench/ready: setup.py
+	@echo "Making the environment $(@D), this once"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python $(PIP) install --use-pep517 --editable '.[bench]'
+	@touch $@
+
+bench: .venv/ready .venv-published/ready .venv-bench/ready ## Measures, beside the published tap
+	@$(BIN)/python -m tests.bench .venv-published/bin/python .venv-bench/bin/python
 
 clean: ## Removes all that these made
 	rm -rf .venv .venv-* .demo .bench .integration build dist *.egg-info

@@ -38,6 +38,8 @@ setup(
             "build>=1,<2",
             "setuptools>=70.1,<90",
         ],
+        # What `make bench` draws with.
+        "bench": ["matplotlib>=3.8,<4"],
     },
     entry_points={"console_scripts": ["tap-helpscout=tap_helpscout:main"]},
 )
