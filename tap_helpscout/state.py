@@ -19,7 +19,7 @@ OPTIONAL_KEYS = (
     "currently_syncing",
     "start_dates",
     "pending",
-    "mailboxes",
+    "inboxes",
     "seen",
     "doubtful_embeds",
     "versions",
@@ -44,7 +44,7 @@ class State:
          "bookmarks": {"users": "2019-06-11T13:37:55Z"},
          "start_dates": {"conversations": "2019-01-01T00:00:00Z"},
          "pending": {"conversation_threads": [2100123]},
-         "mailboxes": {"conversations": [7001, 7002]},
+         "inboxes": {"conversations": [7001, 7002]},
          "seen": {"users": [501, 502]},
          "doubtful_embeds": ["conversation_threads"],
          "versions": {"conversations": 1700000000000},
@@ -53,7 +53,7 @@ class State:
 
     `start_dates` holds the start_date that a bookmark was begun with, where it made a difference.
     `pending` holds, for each child stream, the ids of parents whose children could not be read.
-    `mailboxes` holds the inboxes that a stream was read of up to its bookmark, `seen` the ids of
+    `inboxes` holds the inboxes that a stream was read of up to its bookmark, `seen` the ids of
     the rows of lists that the API does not filter by date: memory.py says what for.
     `doubtful_embeds` are child streams whose embedded rows were used, and then found to differ from
     the listed ones: the next run lists them all.
@@ -77,7 +77,7 @@ class State:
             self._bookmarks: dict[str, Any] = dict(document.get("bookmarks") or {})
             self._start_dates: dict[str, Any] = dict(document.get("start_dates") or {})
             self._pending = _ids_by_stream(document, "pending")
-            self.mailboxes = MailboxMemory(_ids_by_stream(document, "mailboxes"))
+            self.mailboxes = MailboxMemory(_ids_by_stream(document, "inboxes"))
             self.rows = RowMemory(_ids_by_stream(document, "seen"))
             self._doubtful_embeds = {str(name) for name in document.get("doubtful_embeds") or ()}
             versions = dict(document.get("versions") or {})
@@ -193,7 +193,7 @@ class State:
         """The state as a Singer message."""
         value = {**self._document, "bookmarks": self._bookmarks}
         value["pending"] = {name: ids for name, ids in self._pending.items() if ids}
-        value["mailboxes"] = self.mailboxes.document()
+        value["inboxes"] = self.mailboxes.document()
         value["seen"] = self.rows.document()
         value["doubtful_embeds"] = sorted(self._doubtful_embeds)
         value["start_dates"] = {
