@@ -75,5 +75,6 @@ def test_the_picture_has_no_background_of_its_own(picture):
     filled = [style for style in shapes if "fill: none" not in style]
     assert len(filled) == len(TAPS) * (len(PAIRS) + 1)
     assert not list(picture.iter(f"{SVG}rect")) or all(
-        rect in picture.findall(f".//{SVG}clipPath/{SVG}rect") for rect in picture.iter(f"{SVG}rect")
+        rect in picture.findall(f".//{SVG}clipPath/{SVG}rect")
+        for rect in picture.iter(f"{SVG}rect")
     )
