@@ -15,17 +15,21 @@ DEMO_ENVIRONMENTS = .venv .venv-target-jsonl .venv-singer-tools
 DEMO_READY = $(DEMO_ENVIRONMENTS:%=%/ready)
 MISSING = $(filter-out $(wildcard $(DEMO_READY)),$(DEMO_READY))
 
-.PHONY: help test lint pytest chaos integration demo demo-environments bench clean
+.PHONY: help test lint unit pytest chaos integration demo demo-environments bench clean
 
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: lint pytest ## Checks everything: lint, pytest
 
-lint: .venv/ready ## Checks format, imports and style
+lint: .venv/ready ## Checks format, imports, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/pylint tap_helpscout tests setup.py
+
+unit: .venv/ready ## Runs the unit tests, in seconds: while typing
+	$(BIN)/python -m pytest tests/unit
 
 pytest: .venv/ready ## Runs the tests, in minutes
 	$(BIN)/python -m pytest -n $(WORKERS)

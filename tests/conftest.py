@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from tap_helpscout.discover import discover
+from tests import examples  # pylint: disable=unused-import  # loads a profile
 from tests.fake import FakeHelpScout, build
 
 TAP = str(Path(sys.executable).with_name("tap-helpscout"))
 WARNINGS = "error"  # a warning ends the tap
-# How many times as many random examples as `make test` tries.
-EXAMPLES = int(os.environ.get("EXAMPLES", "1"))
 
 
 def only(catalog, streams):

@@ -270,7 +270,7 @@ def test_discovery_leaves_a_config_alone(tap):
     [
         (">&-", "stdout is closed"),
         (">/dev/full", "cannot write to stdout: No space left on device"),
-        ("| true", "the program that stdout goes to has closed the pipe"),
+        ("| true", "the program that reads stdout has closed the pipe"),
     ],
 )
 def test_where_the_catalog_cannot_be_written_nobody_speaks_of_a_target(redirection, words):

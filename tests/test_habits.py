@@ -7,10 +7,11 @@ customers alone. What the tap may ask is bound by what the plain list needs.
 import math
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import EXAMPLES, Tap
+from tests.conftest import Tap
+from tests.examples import examples
 from tests.fake import FakeHelpScout, build, stamp
 from tests.target import Target
 
@@ -155,7 +156,7 @@ def test_pages_embeds_and_dates(account, tmp_path, options, words):
         assert words is None or words in log, log
 
 
-@settings(max_examples=3 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(3)
 @given(
     names=st.lists(
         st.sampled_from(sorted({**FILTERS, **PAGES, **OTHERS})), min_size=2, max_size=2, unique=True

@@ -98,6 +98,8 @@ def test_streams_are_named_in_their_table_and_nowhere_else():
             for node in ast.walk(parsed(module))
             if isinstance(node, ast.Constant) and node.value in STREAMS
         }
+        if module.stem == "state":
+            named -= {"mailboxes"}  # a key of its document
         assert named == (set(STREAMS) if module.stem == "streams" else set()), module.name
 
 

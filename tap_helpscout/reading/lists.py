@@ -95,10 +95,12 @@ def read_listed(
 
     first = fetch(FIRST)
     reading = read_until_complete(client, stream, fetch, prefetched_pages(client, fetch, first))
+    counted = first.total  # said once, for what batches count is added up
     for rows in reading:
-        yield Batch(rows, counted=first.total)
+        yield Batch(rows, counted=counted)
+        counted = None
     whole = Window(EARLIEST, high)
-    yield Batch([], completes=whole, counted=first.total, missing=reading.missing)
+    yield Batch([], completes=whole, counted=counted, missing=reading.missing)
 
 
 class Meaning(Enum):

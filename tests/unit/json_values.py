@@ -2,7 +2,6 @@
 
 from datetime import timedelta, timezone
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 # Names that are special to `to_snake_case`, and any others.
@@ -40,6 +39,3 @@ ZONES = st.timedeltas(timedelta(hours=-14), timedelta(hours=14)).map(
     lambda offset: timezone(timedelta(minutes=offset // timedelta(minutes=1)))
 )
 DATETIMES = st.datetimes(timezones=ZONES)
-
-# A busy machine is no fault.
-calm = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

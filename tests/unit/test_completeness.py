@@ -4,13 +4,14 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_helpscout.reading.completeness import Completeness, Verdict, read_until_complete
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.streams import STREAMS
 from tap_helpscout.transport import ApiError
+from tests.examples import examples
 from tests.unit.lists import InProcessClient, ids, page_of, row
 
 USERS = STREAMS["users"]
@@ -118,7 +119,7 @@ class Moving:
 
 @pytest.mark.parametrize("totals", [True, False])
 @pytest.mark.parametrize("depth, is_lazy", [(0, False), (4, False), (4, True)])
-@settings(max_examples=400, deadline=None)
+@examples(50)
 @given(seed=st.integers(0, 10**9))
 def test_each_row_that_stays_is_read_whatever_leaves(depth, is_lazy, totals, seed):
     rng = random.Random(seed)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tap_helpscout
 from tap_helpscout.conform import Findings, Outcome, compile_schema
 from tap_helpscout.transform import MAX_DEPTH, in_turn, lift, map_to_list, to_record, without
-from tests.unit.json_values import JSON, LEAVES, NAMES, calm
+from tests.examples import examples
+from tests.unit.json_values import JSON, LEAVES, NAMES
 
 SCHEMAS = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))
@@ -219,7 +220,7 @@ def without_field(record, path):
 
 
 # There are many streams.
-brief = settings(calm, max_examples=25)
+brief = examples(8)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -252,7 +253,6 @@ def test_any_value_at_any_place_gives_a_valid_record_and_leaves_the_rest_alone(n
         assert record.get(path[0]) is not None or reported.misfits
 
 
-@calm
 @given(st.sampled_from(sorted(SCHEMAS)), st.dictionaries(ODD_NAMES, ODD_JSON))
 def test_any_row_gives_a_valid_record_and_only_unknown_fields_are_reported(name, row):
     record, reported = conformed(row, SCHEMAS[name])
@@ -548,7 +548,6 @@ def values_near(schema):
     return values
 
 
-@calm
 @given(
     edited_schemas().flatmap(lambda schema: st.tuples(st.just(schema), values_near(schema))),
     edited_schemas(),
@@ -560,7 +559,6 @@ def test_edited_schemas_give_records_that_are_valid_against_them(pair, other):
     assert_valid(record, schema)
 
 
-@calm
 @given(
     st.recursive(
         LEAVES,
@@ -594,7 +592,6 @@ def schemas_of(value):
     return st.just({})
 
 
-@calm
 @given(
     st.dictionaries(NAMES, JSON, max_size=5).flatmap(
         lambda value: st.tuples(st.just(value), schemas_of(value))

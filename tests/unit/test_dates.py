@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tap_helpscout.dates import datetime_or_none, format_datetime, parse_datetime
-from tests.unit.json_values import DATETIMES, JSON, calm
+from tests.unit.json_values import DATETIMES, JSON
 
 
 def to_utc(value):
@@ -17,7 +17,6 @@ def to_utc(value):
         return None  # before the year 1 or after 9999
 
 
-@calm
 @given(DATETIMES)
 @example(datetime.min.replace(tzinfo=timezone(timedelta(hours=5))))
 @example(datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))))
@@ -26,7 +25,6 @@ def test_dates_of_any_zone_and_precision_become_utc(value):
         assert datetime_or_none(text) == to_utc(value)
 
 
-@calm
 @given(DATETIMES.map(to_utc).filter(bool))
 def test_dates_go_to_the_api_in_its_one_form_and_back(value):
     text = format_datetime(value)
@@ -34,7 +32,6 @@ def test_dates_go_to_the_api_in_its_one_form_and_back(value):
     assert parse_datetime(text) == value.replace(microsecond=0)
 
 
-@calm
 @given(st.one_of(st.text(), st.from_regex(r"\d{4}-?\d\d-?\d\d[T ]?\d\d:?\d\d.{0,8}"), JSON))
 def test_what_is_no_date_is_none(value):
     assert isinstance(datetime_or_none(value), (datetime, type(None)))

@@ -3,10 +3,11 @@
 import logging
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_helpscout.throttle import WINDOW_SECONDS, RateLimiter, seconds_for
+from tests.examples import examples
 
 
 class Clock:
@@ -72,7 +73,7 @@ def test_steady_use_reaches_nearly_all_of_the_share(limit, share, overhead):
     assert len(last) >= 0.95 * rates.allowed - 1
 
 
-@settings(max_examples=60, deadline=None)
+@examples(15)
 @given(
     limit=st.integers(1, 60),
     share=st.floats(0.01, 1),

@@ -26,7 +26,7 @@ from tap_helpscout.transform import (
     unchanged,
     without,
 )
-from tests.unit.json_values import DATETIMES, JSON, NAMES, calm
+from tests.unit.json_values import DATETIMES, JSON, NAMES
 
 
 def numbered(value, numbers=None):
@@ -58,7 +58,6 @@ def names(value):
     return set().union(*map(names, value)) if isinstance(value, list) else set()
 
 
-@calm
 @given(JSON)
 @example({"photoUrl": 1, "photo_url": 2})
 @example({"a-b": 1, "aB": 2, "a_b": 3})
@@ -73,7 +72,6 @@ def test_no_key_is_lost_and_nothing_mutated(value):
     assert set(kept) <= set(leaves(value))
 
 
-@calm
 @given(st.dictionaries(NAMES, st.integers()), st.dictionaries(NAMES, st.integers()))
 def test_what_is_embedded_is_lifted_unless_the_object_has_it_itself(own, embedded):
     own, embedded = (
@@ -85,7 +83,6 @@ def test_what_is_embedded_is_lifted_unless_the_object_has_it_itself(own, embedde
     assert lifted == {**to_snake_case(embedded), **alone}
 
 
-@calm
 @given(JSON)
 def test_names_are_snake_case_and_stay_so(value):
     once = to_snake_case(value)
@@ -95,14 +92,12 @@ def test_names_are_snake_case_and_stay_so(value):
     json.dumps(once)
 
 
-@calm
 @given(JSON)
 def test_maps_keep_their_keys_as_they_came(value):
     for name in MAPS:
         assert to_snake_case({name: value}) == {snake_case(name): value}
 
 
-@calm
 @given(
     st.dictionaries(
         st.sampled_from(("a", "b", "c")), st.one_of(DATETIMES.map(datetime.isoformat), JSON)

@@ -3,7 +3,7 @@
 from functools import partial
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_helpscout.reading.pages import Page
@@ -17,10 +17,10 @@ from tap_helpscout.reading.windows import (
     read_windows,
 )
 from tap_helpscout.streams import STREAMS
+from tests.examples import examples
 from tests.unit.lists import InProcessClient, at, page_of, row, second_of
 
 CUSTOMERS = STREAMS["customers"]
-calm = partial(settings, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def planner(seconds, pages, settled=None):
@@ -178,7 +178,7 @@ CLIENTS = pytest.mark.parametrize("depth, is_lazy", [(0, False), (1, False), (4,
 
 
 @CLIENTS
-@calm(max_examples=60)
+@examples(12)
 @given(case=accounts(with_edits=False))
 def test_windows_cover_the_range_without_a_gap_and_each_row_is_read_once(depth, is_lazy, case):
     account, span, lookback = case
@@ -195,7 +195,7 @@ def test_windows_cover_the_range_without_a_gap_and_each_row_is_read_once(depth, 
 
 
 @CLIENTS
-@calm(max_examples=60)
+@examples(12)
 @given(case=accounts(with_edits=True))
 def test_each_row_that_stays_is_read_while_others_leave(depth, is_lazy, case):
     account, span, lookback = case
@@ -205,7 +205,7 @@ def test_each_row_that_stays_is_read_while_others_leave(depth, is_lazy, case):
     assert {key for key, second in account.rows.items() if 0 <= second <= last} <= seen
 
 
-@calm(max_examples=60)
+@examples(12)
 @given(case=accounts(with_edits=False))
 def test_windows_are_small_and_their_number_too(case):
     account, span, lookback = case
