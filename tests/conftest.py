@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests import examples  # pylint: disable=unused-import  # loads a profile
 from tests.fake import FakeHelpScout, build
 
 TAP = str(Path(sys.executable).with_name("tap-helpscout"))
+YEAR = timedelta(days=365)
 WARNINGS = "error"  # a warning ends the tap
 
 
@@ -174,6 +176,16 @@ def _whole(tmp_path_factory):
     """(fake, run): a complete sync of an account that no test may change."""
     with FakeHelpScout(page_size=5) as fake:
         yield fake, Tap(fake, tmp_path_factory.mktemp("whole")).good_run()
+
+
+@pytest.fixture(name="every", scope="session")
+def _every(tmp_path_factory):
+    """(fake, run): the same of all streams, those too that have to be selected; in short pages."""
+    with FakeHelpScout(build(60, customers=40), page_size=2) as fake:
+        tap = Tap(fake, tmp_path_factory.mktemp("every"))
+        tap.configure(start_date=(fake.world.now - 5 * YEAR).isoformat())
+        names = [entry["tap_stream_id"] for entry in tap.discover()["streams"]]
+        yield fake, tap.good_run(catalog=tap.select(*names))
 
 
 @pytest.fixture(name="tap")

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 import jsonschema
 import pytest
 
-from tests.conftest import Tap
-from tests.fake import FakeHelpScout, build
+from tests.conftest import YEAR, Tap
 from tests.fake.api import listed_reply
 from tests.fake.data import stamp
 from tests.test_discovery import ALL, MORE
@@ -50,15 +49,6 @@ def _fake(small_fake):
     return small_fake
 
 
-@pytest.fixture(name="more", scope="module")
-def _more(tmp_path_factory):
-    """(fake, run): all streams of an account that no test may change, in short pages."""
-    with FakeHelpScout(build(60, customers=40), page_size=2) as fake:
-        tap = Tap(fake, tmp_path_factory.mktemp("more"))
-        tap.configure(start_date=stamp(fake.world.now - 5 * 365 * DAY))
-        yield fake, tap.good_run(catalog=tap.select(*ALL))
-
-
 def source(fake, name):
     """The records of a stream, made from the rows that the account has."""
     rows = fake.truth_more()[name]
@@ -95,18 +85,18 @@ def critical(run, name):
 
 
 @pytest.mark.parametrize("name", [name for name in MORE if name != "company_report"])
-def test_records_equal_their_source_field_by_field(more, name):
-    fake, run = more
+def test_records_equal_their_source_field_by_field(every, name):
+    fake, run = every
     assert run.streams == set(ALL) and "WARNING" not in run.log
     records = run.records(name)
     assert records and texts(records) == texts(source(fake, name))
     assert len(records) == len(source(fake, name))
 
 
-def test_each_day_has_a_row_that_equals_its_report(more):
-    fake, run = more
+def test_each_day_has_a_row_that_equals_its_report(every):
+    fake, run = every
     records = run.records("company_report")
-    first = (fake.world.now - 5 * 365 * DAY).date()
+    first = (fake.world.now - 5 * YEAR).date()
     days = (datetime.fromisoformat(run.bookmarks["company_report"][:10]).date() - first).days + 1
     assert [record["date"] for record in records] == [
         f"{first + number * DAY}T00:00:00Z" for number in range(days)
@@ -132,8 +122,8 @@ def test_each_days_request_ends_with_the_days_last_second(fake, tap):
 
 
 @pytest.mark.parametrize("name", MORE)
-def test_records_fit_the_schema_that_was_written_before_them(more, name):
-    _, run = more
+def test_records_fit_the_schema_that_was_written_before_them(every, name):
+    _, run = every
     (schema,) = run.of_type("SCHEMA", name)
     key, replication_key, *_ = MORE[name]
     assert schema["key_properties"] == key
@@ -143,8 +133,8 @@ def test_records_fit_the_schema_that_was_written_before_them(more, name):
         validator.validate(record)
 
 
-def test_the_usual_streams_are_complete_beside_them(more):
-    fake, run = more
+def test_the_usual_streams_are_complete_beside_them(every):
+    fake, run = every
     for name, rows in fake.truth().items():
         assert texts(run.records(name)) == texts(expected(name, row) for row in rows), name
 

@@ -88,6 +88,12 @@ def _no_reports(tap):
     return only(tap, "happiness_ratings_report")
 
 
+@meets("Help Scout does not have it for this account")
+def _missing(tap):
+    tap.fake.fault(404, path="/v2/webhooks", times=None)
+    return only(tap, "webhooks")
+
+
 @meets("answered 429")
 def _rate_limit(tap):
     tap.fake.fault(429, "/teams", headers={"X-RateLimit-Retry-After": "0"})
