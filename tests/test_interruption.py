@@ -31,9 +31,9 @@ def until(happened, seconds=20):
         time.sleep(0.01)
 
 
-def killed(tap, state, lines):
+def killed(tap, state, lines, catalog=None):
     """What was read of a run that was killed after so many lines."""
-    with tap.start(state=state) as process:
+    with tap.start(state=state, catalog=catalog) as process:
         read = list(itertools.islice(process.stdout, lines))
         process.kill()
     return Run(None, b"".join(read).decode(), "")
