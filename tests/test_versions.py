@@ -246,17 +246,6 @@ def test_what_was_not_read_whole_is_not_activated(tap, fake, what):
     assert not set(run.state.get("versions_in_progress", {})) & whole
 
 
-def test_embedded_threads_that_were_used_and_then_disproved_are_not_whole(tmp_path):
-    with FakeHelpScout(page_size=5) as fake:
-        tap = Tap(fake, tmp_path)
-        tap.configure(concurrency=1, emit_activate_version_messages=True)
-        fake.before(lambda fake: fake.set(embed="no_line_items"), "/v2/conversations[?]", skip=20)
-        run = tap.good_run(catalog=full(tap.select(*CONVERSATIONS), "conversations"))
-    assert "they are used" in run.log and "embedded threads are not used" in run.log
-    assert set(activated(run)) == {"conversations"}
-    assert "conversation_threads" not in run.state.get("versions_in_progress", {})
-
-
 class Miscounted(FakeHelpScout):
     """Counts one row more than it lists."""
 
@@ -265,7 +254,7 @@ class Miscounted(FakeHelpScout):
     def _hal(self, query, name, *args, **kwargs):
         answer = super()._hal(query, name, *args, **kwargs)
         if "page" in answer.body and self.miscounted in (name, query.params.get("status")):
-            answer.body["page"]["totalElements"] += 1
+            answer.body["page"]["totalElements"] += answer.body["page"]["totalElements"] > 0
         return answer
 
 
