@@ -94,7 +94,8 @@ def test_each_finding(fake, tap, options, name, status, words):
 def test_what_it_says_is_what_the_run_does(fake, tap):
     fake.set(query_finds="nothing", embed="no_hidden", status_all_has_spam=False)
     _, lines, _ = check(tap)
-    log = tap.good_run().log
+    # Threads that were used before a listing differed may be incomplete, which ends the run with 1.
+    log = tap.run().log
     assert lines["conversations: date filter"][1].split(":")[0] in log
     assert "embedded threads are not used" in log and "spam is not in the list" in log
 

@@ -15,7 +15,6 @@ from tap_helpscout.reading.days import (
     read_days,
 )
 from tap_helpscout.streams import STREAMS
-from tests.unit.json_values import calm
 from tests.unit.lists import InProcessClient
 
 REPORT = STREAMS["company_report"]
@@ -81,7 +80,6 @@ def test_where_the_first_day_is_still_to_come_nothing_is_asked():
     assert read(client, beginning_of_day(NOON) + DAY, NOON) == ([], [NOON]) and not client.asked
 
 
-@calm
 @given(MOMENTS, st.none() | MOMENTS)
 def test_the_first_day_leaves_none_out_and_reads_the_last_again(start_date, since):
     first = first_day(start_date, since)
@@ -96,7 +94,6 @@ def test_the_first_day_leaves_none_out_and_reads_the_last_again(start_date, sinc
         assert first == beginning_of_day(start_date)
 
 
-@calm
 @given(MOMENTS, st.integers(0, 400))
 def test_no_day_is_left_out(moment, days):
     first = beginning_of_day(moment)
