@@ -28,7 +28,7 @@ def verdicts(*passes):
     return found
 
 
-def pages(*keys, total, size=2):
+def pages_of(*keys, total, size=2):
     """The pages of a pass: each is the keys of its rows."""
     return [
         Page([row(key) for key in part], n, size, total if isinstance(total, int) else total[n - 1])
@@ -37,63 +37,63 @@ def pages(*keys, total, size=2):
 
 
 def test_one_page_is_complete_at_once():
-    assert verdicts(pages("ab", total=2)) == [Verdict.COMPLETE]
+    assert verdicts(pages_of("ab", total=2)) == [Verdict.COMPLETE]
     assert verdicts([Page([row(1)])]) == [Verdict.COMPLETE]
 
 
 def test_a_total_that_stays_and_comes_is_complete():
-    assert verdicts(pages("ab", "c", total=3)) == [Verdict.COMPLETE]
+    assert verdicts(pages_of("ab", "c", total=3)) == [Verdict.COMPLETE]
 
 
 def test_a_total_that_changes_during_a_pass_is_read_again():
-    found = verdicts(pages("ab", "d", total=(4, 3)), pages("bc", "d", total=3))
+    found = verdicts(pages_of("ab", "d", total=(4, 3)), pages_of("bc", "d", total=3))
     assert found == [Verdict.READ_AGAIN, Verdict.COMPLETE]
 
 
 def test_rows_in_an_order_that_changes_are_read_until_as_many_came_as_are_counted():
     found = verdicts(
-        pages("ab", "ac", total=4), pages("ab", "ab", total=4), pages("ab", "cd", total=4)
+        pages_of("ab", "ac", total=4), pages_of("ab", "ab", total=4), pages_of("ab", "cd", total=4)
     )
     assert found == [Verdict.READ_AGAIN, Verdict.READ_AGAIN, Verdict.COMPLETE]
 
 
 def test_rows_of_before_the_total_changed_do_not_count():
     """Rows that left are no substitute for rows that slipped."""
-    found = verdicts(pages("ab", "d", total=(4, 3)), pages("bd", "b", total=3))
+    found = verdicts(pages_of("ab", "d", total=(4, 3)), pages_of("bd", "b", total=3))
     assert found == [Verdict.READ_AGAIN, Verdict.READ_AGAIN]
 
 
 def test_without_totals_two_passes_must_agree():
     found = verdicts(
-        pages("ab", "d", total=(None, None)),
-        pages("bc", "d", total=(None, None)),
-        pages("bc", "d", total=(None, None)),
+        pages_of("ab", "d", total=(None, None)),
+        pages_of("bc", "d", total=(None, None)),
+        pages_of("bc", "d", total=(None, None)),
     )
     assert found == [Verdict.READ_AGAIN, Verdict.READ_AGAIN, Verdict.COMPLETE]
 
 
 def test_a_total_that_is_lower_than_what_comes_is_no_total():
-    found = verdicts(*[pages("ab", "cd", total=2)] * 2)
+    found = verdicts(*[pages_of("ab", "cd", total=2)] * 2)
     assert found == [Verdict.READ_AGAIN, Verdict.COMPLETE]
 
 
 def test_a_count_of_one_too_many_is_given_up_after_a_pass_that_brings_nothing():
-    found = verdicts(*[pages("ab", "c", total=4)] * 2)
+    found = verdicts(*[pages_of("ab", "c", total=4)] * 2)
     assert found == [Verdict.READ_AGAIN, Verdict.OVERCOUNTED]
 
 
 def test_a_list_that_lacks_a_whole_page_is_cut():
-    assert verdicts(*[pages("ab", "c", total=5)] * 2)[-1] is Verdict.CUT
+    assert verdicts(*[pages_of("ab", "c", total=5)] * 2)[-1] is Verdict.CUT
 
 
 def test_a_page_that_is_refused_each_time_is_cut_even_where_little_is_missing():
-    refused = [*pages("ab", total=3), Page([], 2, refusal=ApiError("no", 404))]
+    refused = [*pages_of("ab", total=3), Page([], 2, refusal=ApiError("no", 404))]
     assert verdicts(*[refused] * 2)[-1] is Verdict.CUT
 
 
 def test_a_page_that_was_refused_once_because_the_list_shrank_is_read_again():
-    refused = [*pages("ab", total=3), Page([], 2, refusal=ApiError("no", 404))]
-    assert verdicts(refused, pages("ac", total=2)) == [Verdict.READ_AGAIN, Verdict.COMPLETE]
+    refused = [*pages_of("ab", total=3), Page([], 2, refusal=ApiError("no", 404))]
+    assert verdicts(refused, pages_of("ac", total=2)) == [Verdict.READ_AGAIN, Verdict.COMPLETE]
 
 
 class Moving:

@@ -12,10 +12,10 @@ RATINGS = STREAMS["happiness_ratings_report"]
 TWO = [{"id": 1}, {"id": 2}]
 
 
-def body(rows=TWO, counts=(2, 1), link=None):
+def body(rows=tuple(TWO), counts=(2, 1), link=None):
     total, pages = counts
     return {
-        "_embedded": {"users": rows},
+        "_embedded": {"users": list(rows)},
         "_links": {"next": {"href": link}} if link else {},
         "page": {"size": 50, "totalElements": total, "totalPages": pages, "number": 1},
     }
@@ -50,7 +50,7 @@ def test_an_empty_list(embedded):
     answer = {"_embedded": embedded, "_links": {}, "page": {"totalElements": 0, "totalPages": 0}}
     if embedded is ...:
         del answer["_embedded"]
-    assert parse_page(USERS, answer, FIRST).rows == []
+    assert not parse_page(USERS, answer, FIRST).rows
 
 
 @pytest.mark.parametrize(
