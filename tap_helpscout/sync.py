@@ -158,8 +158,10 @@ class Sync:
         run.start = self._versions.begin(run, self._start(run))
         if run.start:
             run.start = run.start.replace(microsecond=0)
-        if run.verifier and self._state.has_doubtful_embeds(run.name):
-            run.verifier.distrust()
+        if run.verifier:
+            run.verifier.run_start = self._end
+            if self._state.has_doubtful_embeds(run.name):
+                run.verifier.distrust()
         if run.start and run.start > self._end:
             LOGGER.warning(
                 "%s: nothing is read before %s, its bookmark or the start_date: the API's clock "

@@ -109,7 +109,7 @@ GONE = {
     for name in (
         "number type folderId subject preview mailboxId createdBy createdAt closedBy closedAt "
         "userUpdatedAt customerWaitingSince source tags cc bcc primaryCustomer customFields "
-        "threads _embedded _links"assignee 
+        "assignee threads _embedded _links"
     ).split()
 }
 LATE = "2024-02-29T23:59:59Z"

@@ -182,7 +182,8 @@ def test_what_the_tap_does_not_know_in_a_state_is_kept(tap):
     }
     run = tap.good_run(state=state, catalog=tap.select("users"))
     end = run.bookmarks["users"]
-    assert run.state == {**state, "bookmarks": {**state["bookmarks"], "users": end}}
+    kept = {key: value for key, value in run.state.items() if key != "seen"}
+    assert kept == {**state, "bookmarks": {**state["bookmarks"], "users": end}}
     assert len(run.records("users")) == 8
 
 

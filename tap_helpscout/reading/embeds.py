@@ -7,12 +7,14 @@ So embedded children are compared with listed ones before they are used, and now
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
 import singer
 
 from tap_helpscout.client import TRIES
+from tap_helpscout.dates import datetime_or_none
 from tap_helpscout.streams import Embed, Row
 from tap_helpscout.transform import to_snake_case
 from tap_helpscout.transport import ApiError
@@ -83,6 +85,8 @@ class EmbedVerifier:
     def __init__(self, embed: Embed) -> None:
         self._embed, self.name, self.telling_kind = embed, embed.name, embed.telling_kind
         self.why_disabled = ""
+        # By the API's clock; a thread that was written since then may have come after its page.
+        self.run_start: datetime | None = None
         self.state = EmbedState.UNVERIFIED
         self._has_worked = False
         self._failures = 0
@@ -221,10 +225,12 @@ class Comparison:
         self._left = {child.get("id"): child for child in self._children}
         self._added = 0
         self._changed = 0
+        self._is_conclusive = True
 
     def add(self, row: Row) -> None:
         """Takes a listed child."""
         child = self._left.pop(row.get("id"), None)
+        self._is_conclusive = self._is_conclusive and not self._is_new(row)
         if child is None:
             self._added += 1
         # Links may name the page that they came with.
@@ -232,7 +238,10 @@ class Comparison:
             self._changed += 1
 
     def finish(self) -> None:
-        """All listed children were taken: tells the verifier."""
+        """All listed children were taken: tells the verifier, unless the parent was edited since
+        the run began, for then they may differ."""
+        if not self._is_conclusive:
+            return
         if self._added or self._changed or self._left:
             self._verifier.differed(
                 self._parent,
@@ -240,3 +249,8 @@ class Comparison:
             )
         else:
             self._verifier.matched(self._children)
+
+    def _is_new(self, row: Row) -> bool:
+        created = datetime_or_none(row.get("createdAt"))
+        start = self._verifier.run_start
+        return created is not None and start is not None and created >= start
