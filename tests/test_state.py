@@ -182,7 +182,8 @@ def test_what_the_tap_does_not_know_in_a_state_is_kept(tap):
     }
     run = tap.good_run(state=state, catalog=tap.select("users"))
     end = run.bookmarks["users"]
-    assert run.state == {**state, "bookmarks": {**state["bookmarks"], "users": end}}
+    theirs = {**state, "bookmarks": {**state["bookmarks"], "users": end}}
+    assert {key: run.state[key] for key in theirs} == theirs
     assert len(run.records("users")) == 8
 
 
