@@ -1,4 +1,4 @@
-"""`--check`: what works on an account, whether it will be complete, and how long a first sync takes.
+"""`--check`: what works on an account, whether it will be complete, how long a first sync takes.
 
 It asks what a run asks before it trusts something, and at most some 60 requests on an account of
 any size. No name, address or token is in its lines: they may go into a bug report.
@@ -275,7 +275,8 @@ class Check:
     def _first_sync(self) -> Line:
         requests, rows = math.ceil(self._size.requests) + 2, round(self._size.rows)
         seconds = estimated_seconds(requests, rows, self._client)
-        words = f"about {requests} requests, {_in_time(seconds)} at {self._client.limiter.allowed} a minute"
+        rate = f"{self._client.limiter.allowed} a minute"
+        words = f"about {requests} requests, {_in_time(seconds)} at {rate}"
         return Line("first sync", Status.OK, words)
 
 

@@ -1,4 +1,4 @@
-"""stdout: whole lines, one for each Singer message, and an error in words where it takes no more."""
+"""stdout: whole lines, one for each Singer message; an error in words where it takes no more."""
 
 import contextlib
 import os

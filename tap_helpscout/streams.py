@@ -162,7 +162,8 @@ def _length_of_body(thread: Row) -> int:
 
 
 def _threads_may_be_whole(conversation: Row, threads: list[Row]) -> bool:
-    """Threads of chats come cut: https://developer.helpscout.com/mailbox-api/endpoints/conversations/list
+    """Threads of chats come cut:
+    https://developer.helpscout.com/mailbox-api/endpoints/conversations/list
     `threads` counts what is published, line items aside."""
     if any(thread.get("type") in _CHAT_THREADS for thread in threads):
         return False

@@ -1,4 +1,4 @@
-"""A line at the bottom of a terminal that is written again and again, while the log goes above it."""
+"""A line at the bottom of a terminal that is rewritten again and again; the log goes above it."""
 
 import contextlib
 import os

@@ -108,8 +108,8 @@ GONE = {
     name: ...
     for name in (
         "number type folderId subject preview mailboxId createdBy createdAt closedBy closedAt "
-        "userUpdatedAt customerWaitingSince source tags cc bcc primaryCustomer customFields assignee "
-        "threads _embedded _links"
+        "userUpdatedAt customerWaitingSince source tags cc bcc primaryCustomer customFields "
+        "assignee threads _embedded _links"
     ).split()
 }
 LATE = "2024-02-29T23:59:59Z"

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
 import pytest

@@ -9,13 +9,13 @@ from tests.unit.lists import page_of, row
 
 USERS = STREAMS["users"]
 RATINGS = STREAMS["happiness_ratings_report"]
-TWO = [{"id": 1}, {"id": 2}]
+TWO = ({"id": 1}, {"id": 2})
 
 
 def body(rows=TWO, counts=(2, 1), link=None):
     total, pages = counts
     return {
-        "_embedded": {"users": rows},
+        "_embedded": {"users": list(rows)},
         "_links": {"next": {"href": link}} if link else {},
         "page": {"size": 50, "totalElements": total, "totalPages": pages, "number": 1},
     }
@@ -23,7 +23,7 @@ def body(rows=TWO, counts=(2, 1), link=None):
 
 def test_a_hal_list():
     page = parse_page(USERS, body(link="https://api.example/v2/users?status=all&page=2"), FIRST)
-    assert page == Page(TWO, 1, 50, 2, 1, {"status": "all", "page": "2"})
+    assert page == Page(list(TWO), 1, 50, 2, 1, {"status": "all", "page": "2"})
 
 
 def test_a_report():
@@ -50,7 +50,7 @@ def test_an_empty_list(embedded):
     answer = {"_embedded": embedded, "_links": {}, "page": {"totalElements": 0, "totalPages": 0}}
     if embedded is ...:
         del answer["_embedded"]
-    assert parse_page(USERS, answer, FIRST).rows == []
+    assert not parse_page(USERS, answer, FIRST).rows
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Windows: how a range is cut, and that no row falls between two of them."""
 
-from functools import partial
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
