@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tap_helpscout.streams import STREAMS
 from tests import stand_ins
 
 
@@ -62,7 +63,7 @@ def test_shows_the_whole_account_and_then_one_edit(demo, tmp_path):
     folder = tmp_path / ".demo"
     assert str(folder) in done.stdout
     assert json.loads((folder / "state.json").read_text())["bookmarks"]
-    assert len(json.loads((folder / "catalog.json").read_text())["streams"]) == 11
+    assert len(json.loads((folder / "catalog.json").read_text())["streams"]) == len(STREAMS)
     assert demo().returncode == 0, "it cannot be run again"
 
 

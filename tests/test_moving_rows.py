@@ -11,6 +11,8 @@ from tests.target import Target
 
 CONVERSATIONS, CUSTOMERS = r"/v2/conversations\?", r"/v2/customers\?"
 LIST = r"/v2/(conversations|customers)\?"
+# A thread that came between a page and a listing looks like one that the embed lacks.
+DOUBTED = "conversation_threads is incomplete: some that came embedded differ from the listed ones"
 BOTH = ("conversations", "conversation_threads", "customers")
 
 
@@ -32,7 +34,10 @@ def by_date(fake):
 
 
 def run(tap, target):
-    return target.load(tap.good_run(state=target.state))
+    """A run that must succeed, unless an edit made it doubt what was embedded."""
+    done = target.load(tap.run(state=target.state))
+    assert done.code == 0 or DOUBTED in done.log, done.log
+    return done
 
 
 class Editor:

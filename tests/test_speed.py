@@ -125,7 +125,10 @@ def test_a_count_that_is_too_low_hides_no_thread(tap, fake, embed):
     fake.embed = embed
     for key in fake.conversation_ids:
         fake.touch(key, at=fake.modified(key), threads=1)
-    assert_complete(tap.good_run(catalog=tap.select(*PAIR)), fake, *PAIR)
+    run = tap.run(catalog=tap.select(*PAIR))
+    assert_complete(run, fake, *PAIR)
+    # Some that were cut may have been used before one was found out: that is said.
+    assert run.code == 0 or "some that came embedded differ from the listed ones" in run.log
 
 
 def test_a_listing_that_counts_nothing_is_read_all_the_same(tap, fake):

@@ -20,9 +20,9 @@ USERS = STREAMS["users"]
 def verdicts(*passes):
     """What is known after each pass over lists of pages."""
     completeness, found = Completeness(USERS), []
-    for pages in passes:
+    for one in passes:
         completeness.begin_pass()
-        for page in pages:
+        for page in one:
             completeness.new_rows(page)
         found.append(completeness.end_pass())
     return found

@@ -9,7 +9,7 @@ from tests.unit.lists import page_of, row
 
 USERS = STREAMS["users"]
 RATINGS = STREAMS["happiness_ratings_report"]
-TWO = [{"id": 1}, {"id": 2}]
+TWO = ({"id": 1}, {"id": 2})
 
 
 def body(rows=tuple(TWO), counts=(2, 1), link=None):
@@ -23,7 +23,7 @@ def body(rows=tuple(TWO), counts=(2, 1), link=None):
 
 def test_a_hal_list():
     page = parse_page(USERS, body(link="https://api.example/v2/users?status=all&page=2"), FIRST)
-    assert page == Page(TWO, 1, 50, 2, 1, {"status": "all", "page": "2"})
+    assert page == Page(list(TWO), 1, 50, 2, 1, {"status": "all", "page": "2"})
 
 
 def test_a_report():
