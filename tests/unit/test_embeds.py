@@ -14,6 +14,7 @@ from tap_helpscout.reading.embeds import (
 )
 from tap_helpscout.streams import STREAMS
 from tap_helpscout.transport import ApiError
+from tests.unit.lists import at
 
 EMBED = STREAMS["conversation_threads"].embed
 USE, LIST, COMPARE = Treatment.USE, Treatment.LIST, Treatment.LIST_AND_COMPARE
@@ -122,6 +123,15 @@ def test_a_listing_that_differs_in_anything_ends_their_use(verified, listed):
     compare(verified, WHOLE, listed)
     assert verified.state is EmbedState.DISABLED and verified.used_doubtful
     assert verified.treatment(PLAIN) is LIST
+
+
+def test_a_thread_that_was_written_since_the_run_began_proves_nothing(verified):
+    verified.run_start = at(100)
+    assert verified.treatment(PLAIN) is USE
+    compare(verified, WHOLE, [*EVERY_KIND, {**thread(6), "createdAt": at(100).isoformat()}])
+    assert verified.state is EmbedState.VERIFIED
+    compare(verified, WHOLE, [*EVERY_KIND, {**thread(6), "createdAt": at(99).isoformat()}])
+    assert verified.state is EmbedState.DISABLED
 
 
 def test_nothing_is_doubtful_where_nothing_was_used(verifier):
