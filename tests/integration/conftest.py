@@ -19,10 +19,13 @@ from pathlib import Path
 
 import pytest
 
+from tap_helpscout.streams import STREAMS
 from tests.conftest import Tap
 from tests.fake import FakeHelpScout
 
 ROOT = Path(__file__).parents[2]
+# What an unedited catalog reads.
+BY_DEFAULT = {name: stream for name, stream in STREAMS.items() if stream.selected_by_default}
 
 
 def run(*command, **kwargs):

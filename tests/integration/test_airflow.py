@@ -17,10 +17,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tap_helpscout.streams import STREAMS
 from tests.conftest import TAP
 from tests.fake import FakeHelpScout, build
 from tests.integration.conftest import (
+    BY_DEFAULT,
     ROOT,
     Outage,
     asked_since,
@@ -151,7 +151,7 @@ class Warehouse:
     def counts(self, account):
         return {
             stream: self._postgres.value(f"SELECT count(*) FROM {self.schema(account)}.{stream}")
-            for stream in STREAMS
+            for stream in BY_DEFAULT
         }
 
     def conversations(self, account):

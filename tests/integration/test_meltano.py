@@ -12,9 +12,15 @@ from types import SimpleNamespace
 import pytest
 
 from tap_helpscout.config import Config
-from tap_helpscout.streams import STREAMS
 from tests.fake import FakeHelpScout, build
-from tests.integration.conftest import ROOT, Outage, asked_since, installed, shortly_before
+from tests.integration.conftest import (
+    BY_DEFAULT,
+    ROOT,
+    Outage,
+    asked_since,
+    installed,
+    shortly_before,
+)
 
 EXAMPLE = ROOT / "examples" / "meltano" / "meltano.yml"
 STATE_ID = "dev:tap-helpscout-to-target-jsonl"
@@ -66,7 +72,7 @@ class OneAccount(Project):
         """The rows that one run wrote, by stream."""
         self.fake.clear()
         log = self.meltano("run", *args, "tap-helpscout", "target-jsonl", **env)
-        rows = dict.fromkeys(STREAMS, ())
+        rows = dict.fromkeys(BY_DEFAULT, ())
         for path in self.folder.glob("*.jsonl"):
             stream = path.name.partition("-")[0]
             rows[stream] = [json.loads(line) for line in path.read_text().split("\n") if line]
@@ -129,7 +135,7 @@ def test_the_first_run_brings_everything(runs):
 
 def test_meltano_keeps_the_state(runs):
     assert set(runs["state"]["bookmarks"]) == {
-        name for name, stream in STREAMS.items() if stream.has_bookmark
+        name for name, stream in BY_DEFAULT.items() if stream.has_bookmark
     }
     assert "currently_syncing" not in runs["state"]
     assert runs["state after"]["bookmarks"]["users"] > runs["state"]["bookmarks"]["users"]
@@ -137,7 +143,7 @@ def test_meltano_keeps_the_state(runs):
 
 def test_the_second_run_brings_what_changed(runs):
     rows, expected = runs["second"], {}
-    for name, stream in STREAMS.items():
+    for name, stream in BY_DEFAULT.items():
         expected[name] = 0 if stream.has_bookmark else runs["source"][name]
     expected["conversations"] = 1
     expected["conversation_threads"] = sum(

@@ -5,15 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from tap_helpscout.streams import STREAMS
-from tests.integration.conftest import ROOT, Pipe, installed, shortly_before
+from tests.integration.conftest import BY_DEFAULT, ROOT, Pipe, installed, shortly_before
 
 
 def documented():
-    """(stream, path, streams it points to) of each foreign key in README.md's table."""
+    """(stream, path, streams it points to) of each foreign key in README.md's table that is
+    between streams of an unedited catalog."""
     for row in re.findall(r"^\| `(\w+)` \| `/v2.*\| (.*) \|$", README, re.MULTILINE):
         for path, targets in re.findall(r"`([\w.\[\]]+)` → (\w+(?: or \w+)*)", row[1]):
-            yield row[0], path, targets.split(" or ")
+            if {row[0], *targets.split(" or ")} <= BY_DEFAULT.keys():
+                yield row[0], path, targets.split(" or ")
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,7 +42,9 @@ def _loaded(account, postgres):
     ]
 
     def counts():
-        return {name: postgres.value(f"SELECT count(*) FROM helpscout.{name}") for name in STREAMS}
+        return {
+            name: postgres.value(f"SELECT count(*) FROM helpscout.{name}") for name in BY_DEFAULT
+        }
 
     before = SimpleNamespace(source=fake.truth_counts())
     first = Pipe(account, target).ended_well()
@@ -96,7 +99,7 @@ def test_foreign_key_joins(loaded, table, path, targets):
 def test_all_foreign_keys_are_looked_at():
     # `customers.organization_id` points to no stream of this tap.
     rows = re.findall(r"^\| `\w+` \| `/v2.*", README, re.MULTILINE)
-    assert len(FOREIGN_KEYS) == sum(row.count("→") for row in rows) > 10
+    assert 10 < len(FOREIGN_KEYS) <= sum(row.count("→") for row in rows)
 
 
 @pytest.mark.parametrize(

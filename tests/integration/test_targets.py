@@ -7,9 +7,8 @@ import subprocess
 
 import pytest
 
-from tap_helpscout.streams import STREAMS
 from tests.conftest import TAP
-from tests.integration.conftest import Pipe, installed, interpreter
+from tests.integration.conftest import BY_DEFAULT, Pipe, installed, interpreter
 
 # Streams of whose rows each has the same fields.
 EVEN = ["mailboxes", "workflows", "happiness_ratings_report", "teams", "team_members"]
@@ -24,7 +23,7 @@ def csv_rows(folder, stream):
 
 def keys(rows, stream):
     """The keys of the rows, without dates, which each target writes in its own way."""
-    names = [name for name in STREAMS[stream].key_properties if name.endswith("id")]
+    names = [name for name in BY_DEFAULT[stream].key_properties if name.endswith("id")]
     return sorted(tuple(str(row[name]) for name in names) for row in rows)
 
 
@@ -57,7 +56,7 @@ class Loads:
 def _records(account):
     """What the tap writes, by stream."""
     run = account.good_run()
-    return {stream: run.records(stream) for stream in STREAMS}
+    return {stream: run.records(stream) for stream in BY_DEFAULT}
 
 
 @pytest.fixture(name="new_csv", scope="module")
@@ -113,7 +112,7 @@ def _old_csv_folder(old_csv):
     return old_csv.into("old")[0]
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", BY_DEFAULT)
 def test_target_csv_gets_each_row(old_csv_folder, records, stream):
     assert len(csv_rows(old_csv_folder, stream)) == len(records[stream]) > 0
 
@@ -131,12 +130,12 @@ def test_target_csv_puts_values_into_wrong_columns_elsewhere(old_csv_folder, rec
 
 def test_target_stitch_finds_every_batch_valid(account, records):
     done = Pipe(account, [installed("target-stitch") / "target-stitch", "--dry-run"]).ended_well()
-    valid = dict.fromkeys(STREAMS, 0)
+    valid = dict.fromkeys(BY_DEFAULT, 0)
     for stream, rows in re.findall(r"(\w+) \((\d+)\): Batch is valid", done.log):
         valid[stream] += int(rows)
     assert valid == {stream: len(rows) for stream, rows in records.items()}
     assert set(done.state["bookmarks"]) == {
-        stream for stream in STREAMS if STREAMS[stream].has_bookmark
+        stream for stream in BY_DEFAULT if BY_DEFAULT[stream].has_bookmark
     }
 
 
