@@ -169,7 +169,7 @@ def tap_options(folder: Path, states: IO[str]) -> list[str]:
     state, catalog = last_state(states), folder / "catalog.json"
     if state:
         (folder / "state.json").write_text(state, encoding="utf-8")
-        pass
+        options += ["--state", str(folder / "state.json")]
     if catalog.exists():
         options += ["--catalog", str(catalog)]
     return options
@@ -196,6 +196,7 @@ def helpscout() -> None:
     ReadAccount.partial(
         task_id="read",
         map_index_template="{{ task.account }}",
+        pool="helpscout",
     ).expand(account=accounts())
 
 
