@@ -32,7 +32,7 @@ unit: .venv/ready ## Runs the unit tests, in seconds: while typing
 	$(BIN)/python -m pytest tests/unit
 
 pytest: .venv/ready ## Runs the tests, in minutes
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 chaos: .venv/ready ## Kills runs at many random points
 	CHAOS=$(CHAOS) $(BIN)/python -m pytest -n $(WORKERS) tests/test_interruption.py \

@@ -1,5 +1,6 @@
 """What every test comes in through: the command line, against a fake Help Scout."""
 
+import functools
 import json
 import os
 import signal
@@ -13,10 +14,18 @@ import pytest
 from tap_helpscout.discover import discover
 from tests import examples  # pylint: disable=unused-import  # loads a profile
 from tests.fake import FakeHelpScout, build
+from tests.warm import WarmStart
 
 TAP = str(Path(sys.executable).with_name("tap-helpscout"))
 YEAR = timedelta(days=365)
 WARNINGS = "error"  # a warning ends the tap
+COLD = os.environ.get("COLD") == "1"  # whether every run is a process begun anew
+
+
+@functools.cache
+def warm_start():
+    """One for all tests of this process."""
+    return WarmStart(Tap.env(None))
 
 
 def only(catalog, streams):
@@ -112,14 +121,13 @@ class Tap:
         return command
 
     def run(self, *args, state=None, catalog=None, env=None, timeout=120, **popen):
-        done = subprocess.run(  # the exit code is the caller's to judge
-            self.command(*args, state=state, catalog=catalog),
-            capture_output=True,
-            timeout=timeout,
-            env=self.env(env),
-            check=False,
-            **popen,
-        )
+        command, env = self.command(*args, state=state, catalog=catalog), self.env(env)
+        if COLD or self.wrapper or popen or not warm_start().fits(env):
+            done = subprocess.run(  # the exit code is the caller's to judge
+                command, capture_output=True, timeout=timeout, env=env, check=False, **popen
+            )
+        else:
+            done = warm_start().run(command, env, timeout)
         assert "Traceback" not in done.stderr.decode(), done.stderr.decode()
         return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -155,6 +163,13 @@ class Tap:
     def select(*streams):
         """A catalog that selects these streams and no others; as `--discover` writes it."""
         return only(json.loads(json.dumps(discover())), streams)
+
+
+def pytest_collection_modifyitems(items):
+    """What is made once for many tests is made by one worker alone."""
+    for item in items:
+        for name in {"whole", "every", "runs"}.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(name="fake")

@@ -114,6 +114,7 @@ def sync(tap, target):
 def two_runs(tap):
     """A whole sync, edits, and a run that brings what changed; the log of both."""
     fake, target = tap.fake, Target()
+    tap.configure(retry_seconds=3)
     first = sync(tap, target)
     fake.clock_offset += 1200
     keys = fake.conversation_ids

@@ -21,7 +21,7 @@ from tests.fake import FakeHelpScout, build
 from tests.target import Target
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-TIMES = int(os.environ.get("CHAOS", "2"))
+TIMES = int(os.environ.get("CHAOS", "1"))
 
 
 def until(happened, seconds=20):
@@ -280,12 +280,11 @@ def test_a_line_that_was_waited_for_is_the_last_though_none_follows_for_long(tap
         assert_ends(process, 128 + signal.SIGTERM)
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_is_only_slow_gets_whole_lines_after_a_signal(tap, fake, unbuffered):
+def test_a_reader_that_is_only_slow_gets_whole_lines_after_a_signal(tap, fake):
     first = min(fake.conversation_ids, key=fake.modified)
     # Longer than a pipe: the signal comes within the line.
     fake.touch(first, at=fake.modified(first), preview="Lamp " * 100_000)
-    with tap.start(env={"PYTHONUNBUFFERED": unbuffered}) as process:
+    with tap.start(env={"PYTHONUNBUFFERED": "1"}) as process:
         fill(process)
         process.terminate()
         time.sleep(1)

@@ -28,6 +28,13 @@ def _small(tmp_path):
         yield Tap(fake, tmp_path), fake
 
 
+@pytest.fixture(name="medium")
+def _medium(tmp_path):
+    """The same with two windows or more of each list."""
+    with FakeHelpScout(build(110, customers=105), page_size=5) as fake:
+        yield Tap(fake, tmp_path), fake
+
+
 def by_date(fake):
     """The conversations in the order in which the tap reads them."""
     return sorted(fake.conversation_ids, key=lambda key: (fake.modified(key), key))
@@ -64,15 +71,16 @@ class Editor:
 
 
 @pytest.mark.parametrize("concurrency, embed", [(1, "error_500"), (4, "complete")])
-def test_edits_between_any_two_pages(tap, fake, target, concurrency, embed):
+def test_edits_between_any_two_pages(medium, target, concurrency, embed):
+    tap, fake = medium
     tap.configure(concurrency=concurrency)
     seed = random.randrange(10**9)
     print(f"seed {seed}")
-    editor = Editor(random.Random(seed), edits=80)
+    editor = Editor(random.Random(seed), edits=40)
     fake.embed = embed
     fake.before(editor, path=LIST, times=None)
     run(tap, target)
-    assert editor.made == 80
+    assert editor.made == 40
     run(tap, target)
     assert not target.lacks(fake)
 
@@ -135,7 +143,8 @@ def test_pages_that_change_their_size_in_mid_run(tap, fake, target, size):
     assert not target.lacks(fake)
 
 
-def test_a_bulk_edit_while_the_tap_runs(tap, fake, target):
+def test_a_bulk_edit_while_the_tap_runs(medium, target):
+    tap, fake = medium
     edits = fake.before(
         lambda fake: fake.bulk_touch(fake.conversation_ids[::2]),
         path=CONVERSATIONS + ".*page=",
@@ -200,7 +209,8 @@ def test_a_page_that_does_not_say_how_many_rows_there_are(tap, fake, target):
 
 
 @pytest.mark.parametrize("lag", [2, 500])
-def test_an_edit_that_the_lists_show_only_later(tap, fake, target, lag):
+def test_an_edit_that_the_lists_show_only_later(medium, target, lag):
+    tap, fake = medium
     fake.index_lag = lag
     fake.touch(fake.conversation_ids[40], subject="Just before the run")
     editor = Editor(random.Random(lag), edits=40)
@@ -277,8 +287,9 @@ def test_a_server_clock_hours_from_ours(tmp_path, target, hours):
 
 
 @pytest.mark.parametrize("first", ["token", "list"])
-def test_another_clock_on_the_way_does_not_move_the_bookmark(tap, fake, target, first):
+def test_another_clock_on_the_way_does_not_move_the_bookmark(small, target, first):
     """A proxy or gateway whose error comes first, with a date of its own."""
+    tap, fake = small
     if first == "list":
         tap.configure(access_token=fake.new_access_token())
     fake.fault(502, headers={"Date": "Fri, 01 Jan 2100 00:00:00 GMT"})
@@ -288,9 +299,8 @@ def test_another_clock_on_the_way_does_not_move_the_bookmark(tap, fake, target, 
     assert not target.lacks(fake)
 
 
-def test_the_date_of_a_gateway_that_never_lets_through_counts_no_further_than_ours(
-    tap, fake, target
-):
+def test_the_date_of_a_gateway_that_never_lets_through_counts_no_further_than_ours(small, target):
+    tap, fake = small
     tap.configure(access_token=fake.new_access_token(), retry_seconds=0)
     fake.fault(502, path="/users/me", times=None, headers={"Date": "Fri, 01 Jan 2100 00:00:00 GMT"})
     run(tap, target)
