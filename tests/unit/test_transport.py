@@ -92,7 +92,7 @@ def test_a_good_response_is_its_json(get):
 )
 def test_each_status_has_its_error(get, status, kind):
     error = failure(get, b'{"message": "The lamps are out", "logRef": "r1"}', status)
-    assert type(error) is kind and error.status == status and error.wait is None
+    assert error.__class__ is kind and error.status == status and error.wait is None
     assert error.message == f"GET /v2/users answered {status} (The lamps are out) [reference r1]"
     assert str(error).startswith(error.message)
     assert bool(error.advice) == (status in (401, 403))
@@ -178,7 +178,7 @@ def test_what_is_no_json_may_be_better_next_time(get, content):
 @pytest.mark.parametrize("content", [b"[1e400]", b"[NaN]", b"[-Infinity]", b"[" * 100_000])
 def test_what_no_target_could_load_will_not_be_better(get, content):
     error = failure(get, content)
-    assert type(error) is ApiError and error.status == 200
+    assert error.__class__ is ApiError and error.status == 200
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_what_no_target_could_load_will_not_be_better(get, content):
 )
 def test_each_failure_to_get_a_response_has_its_error(get, raised, kind, words):
     error = failure(get, error=raised)
-    assert type(error) is kind and error.status is None
+    assert error.__class__ is kind and error.status is None
     assert str(error).startswith("GET /v2/users failed: ")
     assert words in str(error) and "(at https://api.helpscout.net)" in str(error)
 
@@ -204,7 +204,7 @@ def test_a_certificate_that_is_not_trusted_stays_so(get):
     raised = requests.exceptions.SSLError("wrapped")
     raised.__cause__ = ssl.SSLCertVerificationError("self-signed")
     error = failure(get, error=raised)
-    assert type(error) is ApiError and "self-signed" in str(error)
+    assert error.__class__ is ApiError and "self-signed" in str(error)
 
 
 def test_a_request_carries_its_token_and_no_redirect_is_followed(monkeypatch):
@@ -212,7 +212,8 @@ def test_a_request_carries_its_token_and_no_redirect_is_followed(monkeypatch):
     sender = transport(adapter, monkeypatch)
     sender.send("GET", "/v2/users", params={"page": 2}, token="live")
     sender.send("POST", "/v2/oauth2/token", data={"grant_type": "client_credentials"})
-    (first, settings), (second, _) = adapter.sent
+    first, settings = adapter.sent[0]
+    second, _ = adapter.sent[1]
     assert first.url == "https://api.helpscout.net/v2/users?page=2"
     assert first.headers["Authorization"] == "Bearer live" and settings["timeout"] == 60
     assert "Authorization" not in second.headers and second.body.startswith("grant_type=")
