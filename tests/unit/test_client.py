@@ -21,9 +21,8 @@ class Transport:
 
     def __init__(self, *answers, tells_time=True):
         self.answers, self.tokens, self.paths = list(answers), [], []
-        self.limiter = SimpleNamespace(
-            held=[], hold=lambda seconds: self.limiter.held.append(seconds)
-        )
+        held = []
+        self.limiter = SimpleNamespace(held=held, hold=held.append)
         self.clock = SimpleNamespace(latest=None)
         self._tells_time = tells_time
 
