@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from tests.fake import stamp
 from tests.readme import code, table
 from tests.test_robustness import Dripping, run_with_stdout
 
@@ -364,6 +365,43 @@ def _piped_refresh_token(tap):
     return subprocess.run(
         command, input=content, check=False, capture_output=True, text=True, timeout=60
     ).stderr
+
+
+@meets("sees no such inbox")
+def _no_such_inbox(tap):
+    tap.configure(mailbox_ids=[7009])
+    return only(tap, "teams")
+
+
+@meets("mailbox_ids cannot be checked")
+def _no_inboxes(tap):
+    tap.fake.fault(403, "/mailboxes")
+    tap.configure(mailbox_ids=[7001])
+    return only(tap, "teams")
+
+
+@meets("come whole, not of the inboxes of mailbox_ids alone")
+def _unfiltered(tap):
+    tap.fake.set(customers_mailbox_ignored=True)
+    tap.configure(mailbox_ids=[7001])
+    return only(tap, "customers")
+
+
+@meets("was not read before")
+def _new_inbox(tap):
+    state = {"bookmarks": {"conversations": stamp(tap.fake.now())}}
+    return only(tap, "conversations", state={**state, "inboxes": {"conversations": [7001]}})
+
+
+@meets("the state does not say which inboxes were read")
+def _older_state(tap):
+    return only(tap, "conversations", state={"bookmarks": {"conversations": stamp(tap.fake.now())}})
+
+
+@meets("inboxes that are new cannot be found")
+def _new_inboxes_unknown(tap):
+    tap.fake.fault(403, "/mailboxes")
+    return only(tap, "conversations")
 
 
 def test_the_messages_in_the_readme_are_those_that_are_tried():

@@ -50,6 +50,8 @@ def test_no_bookmark_in_any_spelling(nothing):
         ({"bookmarks": {}, "pending": ["conversation_threads"]}, "bookmarks"),
         ({"bookmarks": {}, "pending": {"conversation_threads": ["7"]}}, "pending must hold ids"),
         ({"bookmarks": {}, "pending": {"conversation_threads": [True]}}, "pending must hold ids"),
+        ({"bookmarks": {}, "inboxes": {"conversations": [None]}}, "inboxes must hold ids"),
+        ({"bookmarks": {}, "seen": {"users": ["7"]}}, "seen must hold ids"),
     ],
     ids=str,
 )
