@@ -536,9 +536,7 @@ def test_the_crontab_line_and_the_service_start_the_script_that_was_copied(tmp_p
         if block["text"].startswith("cp examples/sync.sh")
     )
     (crontab,) = (
-        block["text"]
-        for block in blocks(section("Every day"), "text")
-        if "* * *" in block["text"]
+        block["text"] for block in blocks(section("Every day"), "text") if "* * *" in block["text"]
     )
     assert copy == "cp examples/sync.sh ~/helpscout/\n~/helpscout/sync.sh\n"
     assert re.fullmatch(r"\d+ \d+ \* \* \* \$HOME/helpscout/sync.sh\n", crontab)

@@ -14,6 +14,7 @@ from tap_helpscout.client import Client
 from tap_helpscout.reading.pages import (
     FIRST,
     Fetch,
+    NextLinks,
     Page,
     PageTrail,
     fetch_if_there,
@@ -65,6 +66,7 @@ class Completeness:
         """The next page is the first of a pass."""
         self._keys: list[RowKey] = []
         self._totals: set[int | None] = set()
+        self._links = NextLinks()
         self._pages = 0
         self._page_size = 1
         self._seen_before = len(self._seen)
@@ -77,6 +79,7 @@ class Completeness:
             self.refusal = page.refusal
             return []
         self._pages += 1
+        self._links.add(page)
         self._totals.add(page.total)
         self._page_size = max(self._page_size, page.size or len(page.rows))
         return [row for row in page.rows if self._is_new(row)]
@@ -110,7 +113,8 @@ class Completeness:
         if None in self._totals or counted < len(set(self._keys)):
             if self._last_keys is None or not self._last_keys <= set(self._keys):
                 return Verdict.READ_AGAIN
-            return Verdict.CUT if self.refusal else Verdict.COMPLETE
+            is_cut = self.refusal and self._links.another_page_is_due
+            return Verdict.CUT if is_cut else Verdict.COMPLETE
         if is_steady and self.missing <= 0:
             return Verdict.COMPLETE
         if self._idle_passes < self._idle_passes_needed():

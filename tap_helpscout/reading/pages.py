@@ -167,6 +167,25 @@ def announced_pages(client: Client, fetch: Fetch, first: Page) -> Iterator[Futur
             yield client.submit(fetch_if_there, fetch, {"page": number})
 
 
+class NextLinks:
+    """The `next` links of the pages of a pass: where rows are not counted, they tell whether a page
+    that was refused should have been there."""
+
+    def __init__(self) -> None:
+        self._any = False
+        self._last_has_one = False
+
+    def add(self, page: Page) -> None:
+        """Takes note of the next page that was read."""
+        self._last_has_one = page.next is not None
+        self._any = self._any or self._last_has_one
+
+    @property
+    def another_page_is_due(self) -> bool:
+        """Whether a page must follow the last one. A list without links does not tell its end."""
+        return self._last_has_one or not self._any
+
+
 class PageTrail:
     """Decides which page to ask for after the last one of a list that was read.
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from tap_helpscout.dates import datetime_or_none
 from tap_helpscout.reading.completeness import Reading, Verdict, is_the_end
-from tap_helpscout.reading.pages import Page
+from tap_helpscout.reading.pages import NextLinks, Page
 from tap_helpscout.streams import Row, RowKey, Stream
 from tap_helpscout.transport import ApiError
 
@@ -32,6 +32,9 @@ class NewestFirst:
     def begin_pass(self) -> None:
         """The next page is the first."""
         self._last: Page | None = None
+        self._links = NextLinks()
+        self.refusal: ApiError | None = None
+        """How the API refused a page of this pass as not there."""
         self._first_total: int | None = None
         self._fallen = 0
         self._page_size = 1
@@ -75,7 +78,11 @@ class NewestFirst:
             return max(1, page.number - math.ceil(fallen / self._page_size))
         repeats_last = last is not None and page.rows == last.rows
         is_past_end = page.pages is not None and page.number > page.pages
-        if page.refusal or not page.rows or (repeats_last and is_past_end):
+        if page.refusal:
+            self.refusal = page.refusal
+            return None
+        self._links.add(page)
+        if not page.rows or (repeats_last and is_past_end):
             return None
         return page.number + 1 if page.is_full or page.next else None
 
@@ -97,6 +104,8 @@ class NewestFirst:
         self._rows_in_last_pass = self._rows_in_pass
         if (is_uncounted or not self._is_newest_first()) and not agrees:
             return Verdict.READ_AGAIN  # nothing tells what should come: two passes must agree
+        if is_uncounted and self.refusal and self._links.another_page_is_due:
+            return Verdict.CUT
         if not self.missing:
             return Verdict.COMPLETE
         if not is_idle:
@@ -128,17 +137,15 @@ def _passes(
     later_pages: Callable[[], Iterator[Page]],
 ) -> Generator[list[Row], None, int]:
     reading = NewestFirst(stream)
-    refusal: ApiError | None = None
     for _ in range(MAX_PASSES):
         reading.begin_pass()
         number: int | None = 1
         while number:
             page = fetch_page(number)
-            refusal = page.refusal or refusal
             yield reading.new_rows(page)
             number = reading.following(page)
         for page in later_pages():
             yield reading.new_later_rows(page)
-        if is_the_end(stream, reading.end_pass(), reading.missing, refusal):
+        if is_the_end(stream, reading.end_pass(), reading.missing, reading.refusal):
             return reading.missing
     raise ApiError(f"GET {stream.path} changed in each of {MAX_PASSES} passes while it was read")

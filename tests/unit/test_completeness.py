@@ -96,6 +96,18 @@ def test_a_page_that_was_refused_once_because_the_list_shrank_is_read_again():
     assert verdicts(refused, pages_of("ac", total=2)) == [Verdict.READ_AGAIN, Verdict.COMPLETE]
 
 
+@pytest.mark.parametrize(
+    "has_next, verdict", [((True, True), Verdict.CUT), ((True, False), Verdict.COMPLETE)]
+)
+def test_without_totals_the_next_links_tell_a_refused_page_from_the_end(has_next, verdict):
+    linked = [
+        Page([row(key) for key in keys], n, 2, next={"page": n + 1} if has_next[n - 1] else None)
+        for n, keys in enumerate(("ab", "cd"), 1)
+    ]
+    refused = Page([], 3, refusal=ApiError("no", 400))
+    assert verdicts(*[[*linked, refused]] * 2) == [Verdict.READ_AGAIN, verdict]
+
+
 class Moving:
     """A list of which rows leave while it is read: never more than one of them can be skipped
     without the total telling."""

@@ -134,13 +134,14 @@ def test_fewer_rows_than_counted_are_read_again_and_then_told(total, verdict):
     assert passes(*[dated(3, 2, 1)] * 2, totals=[total] * 2) == [Verdict.READ_AGAIN, verdict]
 
 
-def test_a_list_that_is_cut_ends_in_an_error():
+@pytest.mark.parametrize("totals", [True, False])
+def test_a_list_that_is_cut_ends_in_an_error(totals):
     rows = dated(9, 8, 7, 6, 5, 4, 3, 2, 1)
 
     def fetch_page(number):
         if number > 2:
             return Page([], number, refusal=ApiError("too deep", 400))
-        return page_of(rows, number, 2)
+        return page_of(rows, number, 2, totals)
 
     with pytest.raises(ApiError, match="too deep"):
         list(read_newest_first(CUSTOMERS, fetch_page, lambda: iter(())))
