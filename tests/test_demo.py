@@ -107,7 +107,13 @@ def make(folder, *args):
     # What a `make` above it has set would change what it prints.
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
-        ["make", *args], cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60
+        ["make", *args],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 

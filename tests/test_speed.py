@@ -344,7 +344,7 @@ def test_progress_is_told_every_few_seconds_however_many_windows(runs):
         assert windows > 6 and 2 <= len(lines) <= 3 + run.seconds / 5
         done = [int(line[0]) for line in lines]
         assert done == sorted(done) and done[-1] >= 120
-        assert all(int(share) == min(int(rows) * 100 // 120, 100) for rows, share, *_ in lines)
+        assert all(abs(int(share) - min(int(rows) / 1.2, 100)) <= 0.5 for rows, share, *_ in lines)
         assert all(int(line[7]) == int(0.9 * fake.rate_limit) for line in lines[1:])
         used = [int(line[6]) for line in lines]
         assert used == sorted(used) and used[-1] > 200, concurrency

@@ -33,8 +33,8 @@ class NewestFirst:
         """The next page is the first."""
         self._last: Page | None = None
         self._links = NextLinks()
+        # How the API refused a page of this pass as not there.
         self.refusal: ApiError | None = None
-        """How the API refused a page of this pass as not there."""
         self._first_total: int | None = None
         self._fallen = 0
         self._page_size = 1
