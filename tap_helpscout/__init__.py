@@ -72,7 +72,8 @@ def sync(args: Arguments, guard: SignalGuard) -> int:
         LOGGER.warning("nothing is selected in %s: nothing to do", args.catalog)
         return 0
     client = open_client(str(args.config), config, args.dev, guard)
-    failed = Sync(client, config, selected, state, MessageWriter(guard)).run()
+    write = MessageWriter(guard)
+    failed = Sync(client, config, selected, state, write, client.run_start()).run()
     return 1 if failed else 0
 
 

@@ -1,0 +1,167 @@
+"""The walk: each row of a list, then the rows of the lists that hang on it, and so on down."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import singer
+
+from tap_helpscout.bookmarks import Bookmarks
+from tap_helpscout.client import Client
+from tap_helpscout.prefetch import Load, prefetch
+from tap_helpscout.progress import Progress
+from tap_helpscout.reading.lists import ChildRows, Meaning, read_children
+from tap_helpscout.reading.windows import Batch
+from tap_helpscout.records import RecordWriter
+from tap_helpscout.state import State
+from tap_helpscout.stream_run import Activity, Context, StreamRun
+from tap_helpscout.streams import Row
+from tap_helpscout.transport import ApiError
+
+LOGGER = singer.get_logger()
+
+# Chosen: so many rows wait with all that is embedded in them, for each request at once. More would
+# keep the connections no busier, and cost memory.
+ROWS_PER_REQUEST = 40
+ONE_ROW = Load(requests=0)
+REQUESTS_AHEAD = 2  # chosen: children's requests that wait, for each request at once
+
+
+@dataclass(frozen=True)
+class Child:
+    """The rows of a child stream below one parent."""
+
+    run: StreamRun
+    context: Context
+    rows: ChildRows
+
+    @property
+    def parent_id(self) -> Any:
+        """The id of the parent."""
+        return self.context[self.run.stream.parent_keys[-1]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A row with the rows below it, or the end of a batch."""
+
+    row: Row | None = None
+    children: list[Child] = field(default_factory=list)
+    end_of: Batch | None = None
+
+    @property
+    def load(self) -> Load:
+        """What it costs while it waits."""
+        if not self.children:
+            return ONE_ROW  # nearly all: a load of its own for each would cost time
+        loads = [child.rows.load for child in self.children]
+        return Load(
+            requests=sum(load.requests for load in loads),
+            rows=1 + sum(load.rows for load in loads),
+            blocks=any(load.blocks for load in loads),
+        )
+
+
+class Walk:
+    """Writes rows in their order, each with all below it, while requests for later ones are on
+    their way."""
+
+    def __init__(
+        self,
+        client: Client,
+        state: State,
+        bookmarks: Bookmarks,
+        writer: RecordWriter,
+        progress: Progress,
+    ) -> None:
+        self._client, self._state, self._bookmarks = client, state, bookmarks
+        self._writer, self._progress = writer, progress
+
+    def walk(self, run: StreamRun, batches: Iterator[Batch], context: Context) -> None:
+        """The one recursion: writes each row, then the rows of its children; at the end of a window
+        all of them are written.
+
+        Raises ApiError where the list cannot be read.
+        """
+        depth = self._client.prefetch_depth
+        limit = Load(requests=REQUESTS_AHEAD * depth, rows=ROWS_PER_REQUEST * depth)
+        items = self._items(run, batches, context)
+        for item in prefetch(items, limit, lambda item: item.load):
+            if item.row is not None:
+                self._row(run, item.row, context)
+            for child in item.children:
+                self._walk_child(child)
+            if item.end_of:
+                self._end_batch(run, item.end_of)
+
+    def _items(self, run: StreamRun, batches: Iterator[Batch], context: Context) -> Iterator[Item]:
+        for batch in batches:
+            rows: Iterable[Row] = batch.rows
+            if run.details:
+                rows = run.details.complete(self._client, rows, context)
+            for row in rows:
+                yield Item(row, list(self._children(run, row, context)))
+            yield Item(end_of=batch)
+
+    def _children(self, run: StreamRun, row: Row, context: Context) -> Iterator[Child]:
+        """The lists that hang on a row, requested."""
+        if not run.children:
+            return
+        parent_id = row.get("id")
+        if parent_id is None:
+            run.rows_without_id += 1
+            return  # there is nothing to ask for; the stream itself warns of it
+        for child in run.children:
+            if child.is_needed:
+                own = {**context, child.stream.parent_keys[-1]: parent_id}
+                rows = read_children(self._client, child.stream, own, row, child.verifier)
+                yield Child(child, own, rows)
+
+    def _row(self, run: StreamRun, row: Row, context: Context) -> None:
+        run.rows_read += 1
+        if run.activity is Activity.WRITE:
+            self._writer.row(run, row, context)
+        if not run.stream.parent:
+            self._progress.row(run.rows_counted)
+
+    def _walk_child(self, child: Child) -> None:
+        run = child.run
+        if run.activity is Activity.FAILED:
+            return
+        try:
+            self.walk(run, child.rows.batches, child.context)
+        except ApiError as error:
+            self._child_failed(child, error)
+            return
+        if child.rows.is_listed:
+            run.outcomes.answered()
+            self._state.settle(run.name, child.parent_id)
+        if self._bookmarks.take_back(run):
+            self._writer.state()
+
+    def _child_failed(self, child: Child, error: ApiError) -> None:
+        run, parent_id = child.run, child.parent_id
+        what = f"{run.name}: {run.stream.parent_keys[-1]} {parent_id}"
+        meaning = run.outcomes.failed(error)
+        if meaning is Meaning.PARENT_GONE:
+            LOGGER.warning("%s was deleted or merged meanwhile, skipped", what)
+            self._state.settle(run.name, parent_id)
+        elif meaning is Meaning.PUT_ASIDE and self._state.put_aside(run.name, parent_id):
+            LOGGER.error("%s is put aside for the next run: %s", what, error)
+        else:
+            run.fail(str(error))
+            self._progress.stream_failed(run.name, error.status)
+
+    def _end_batch(self, run: StreamRun, batch: Batch) -> None:
+        """Moves bookmarks where all that was modified up to some datetime is written."""
+        if batch.counted is not None:
+            run.rows_counted = (run.rows_counted or 0) + batch.counted
+        run.rows_missing += batch.missing
+        if not batch.completes and not batch.reopens:
+            return
+        if not batch.is_partial:
+            self._bookmarks.move(run, batch)
+            self._writer.state()
+        if batch.completes and run.stream.is_windowed:
+            is_last = self._bookmarks.is_last(batch.completes)
+            self._progress.window_read(batch.completes, is_last, run.rows_counted)
