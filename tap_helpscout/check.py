@@ -206,7 +206,7 @@ class Check:
         if first.is_whole_list:
             yield Line(name, Status.OK, "not needed: the list has one page")
             return
-        finding = reader.date_filter(root.stream.params, first, window)
+        finding = reader.date_filter(first, window)
         if finding.holds:
             yield Line(name, Status.OK, finding.words)
         else:
