@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import singer
@@ -21,10 +22,12 @@ from tap_helpscout.reading.days import beginning_of_day, days_between, fetch_day
 from tap_helpscout.reading.embeds import Comparison, EmbedState, EmbedVerifier
 from tap_helpscout.reading.lists import fetch_listed
 from tap_helpscout.reading.pages import Page
+from tap_helpscout.reading.probes import Ask
 from tap_helpscout.reading.ranges import RangeReader
 from tap_helpscout.reading.windows import Window
+from tap_helpscout.scope import Scope
 from tap_helpscout.stream_run import Context, StreamRun, plan_run
-from tap_helpscout.streams import Row, Stream, children_of
+from tap_helpscout.streams import MAILBOX_LIST, Row, Stream, children_of
 from tap_helpscout.transport import ApiError, HelpScoutError
 
 LOGGER = singer.get_logger()
@@ -33,7 +36,9 @@ LOGGER = singer.get_logger()
 # rows are like, how many listings are compared, of how many parents the children are counted.
 SAMPLE_PAGES = 8
 COMPARED_PARENTS = 3
-COUNTED_PARENTS = 4
+COUNTED_PARENTS = 3
+# Chosen, for the same reason: of how many inboxes rows are counted where each is read by itself.
+COUNTED_MAILBOXES = 3
 # Measured: a list in windows takes so many times its pages, with probes and windows that were
 # refused; and a parent whose children are listed takes so many requests.
 REQUESTS_PER_PAGE = 1.1
@@ -82,6 +87,7 @@ class Check:
         self._client, self._config = client, config
         planned = [plan_run(stream, selected) for stream in children_of(None)]
         self._roots = [run for run in planned if run]
+        self._scope = Scope(client, config.mailbox_ids)
         self._size = Size()
         self._end = EARLIEST
 
@@ -113,16 +119,18 @@ class Check:
         # https://developer.helpscout.com/mailbox-api/endpoints/users/get-resource-owner
         user = self._client.get("/v2/users/me")
         user = user if isinstance(user, dict) else {}
-        words = f"user {user.get('id')}, {user.get('role')}"
-        yield Line(
-            "user", Status.OK, f"{words}; sees {in_words(self._inboxes(), 'inbox', 'inboxes')}"
-        )
+        number = _count(fetch_listed(self._client, MAILBOX_LIST, {}))
+        sees = f"sees {in_words(number, 'inbox', 'inboxes')}"
+        yield Line("user", Status.OK, f"user {user.get('id')}, {user.get('role')}; {sees}")
+        if self._scope.is_limited:
+            self._scope.find(self._end)
+            ids = ", ".join(map(str, self._config.mailbox_ids))
+            yield Line("inboxes", Status.OK, f"those of mailbox_ids alone: {ids}")
 
-    def _inboxes(self) -> int:
-        body = self._client.get("/v2/mailboxes")
-        page = body.get("page") if isinstance(body, dict) else None
-        total = page.get("totalElements") if isinstance(page, dict) else None
-        return total if isinstance(total, int) else 0
+    def _mailbox_filter(self, stream: Stream, ask: Ask) -> Iterator[Line]:
+        """Whether a list can be kept to the inboxes of mailbox_ids, where that is not certain."""
+        if words := self._scope.check_filter(stream, ask):
+            yield Line(f"{stream.tap_stream_id}: inboxes", Status.WARNING, words)
 
     # -- lists that are read whole ---------------------------------------------------------------
 
@@ -137,12 +145,35 @@ class Check:
             yield self._days(root)
             return
         context = self._context()
-        page = fetch_listed(self._client, root.stream, context)
+
+        def ask(params: Mapping[str, str]) -> Page:
+            return fetch_listed(self._client, root.stream, context, params)
+
+        yield from self._mailbox_filter(root.stream, ask)
+        page = self._listed(root.stream, ask)
         self._size.add(self._requests(root, page, context), _count(page))
         if root.selected:
             yield Line(root.name, Status.OK, _counted(page))
         for child in root.children:
             yield from _or_failed(child.name, self._children(child, page))
+
+    def _listed(self, stream: Stream, ask: Ask) -> Page:
+        """The first page of a list with the count of all its rows; of a list that is read inbox by
+        inbox, some first pages with the count that they lead to expect."""
+        known = self._scope.listed(stream)
+        if known is not None:
+            rows = [row for batch in self._scope.kept(stream, iter(known)) for row in batch.rows]
+            return Page(rows, total=len(rows))
+        params = self._scope.params(stream)
+        pages = [ask(one) for one in params[:COUNTED_MAILBOXES]]
+        if len(params) == 1:
+            return pages[0]
+        share = len(params) / len(pages)
+        return Page(
+            [row for page in pages for row in page.rows],
+            total=round(share * sum(map(_count, pages))),
+            pages=round(share * sum(page.page_count for page in pages)),
+        )
 
     def _days(self, root: StreamRun) -> Line:
         first = first_day(self._config.start_date, None)
@@ -185,19 +216,25 @@ class Check:
         child = next((run for run in root.children if run.verifier), None)
         verifier = child.verifier if child else None
         settled = seconds_before(self._end, self._config.lookback_seconds)
-        reader = RangeReader(self._client, root.stream, verifier, settled)
+        reader = partial(RangeReader, self._client, root.stream, verifier, settled)
+        yield from self._mailbox_filter(root.stream, reader().ask_since(self._config.start_date))
+        params = self._scope.params(root.stream)
         window = Window(self._config.start_date, self._end)
-        first = reader.first_page(window)
-        since = f"since {self._config.start_date:%Y-%m-%d}"
+        readers = [reader(one) for one in params[:COUNTED_MAILBOXES]]
+        firsts = [reader.first_page(window) for reader in readers]
+        number = round(sum(map(_count, firsts)) * len(params) / len(firsts))
         if root.selected:
-            yield Line(root.name, Status.OK, f"{_counted(first)} {since}")
-        self._size.add(_count(first) / max(first.size or 1, 1) * REQUESTS_PER_PAGE, _count(first))
-        yield from self._date_filter(root, reader, first, window)
+            counted = _counted(firsts[0]) if len(params) == 1 else f"about {number}"
+            yield Line(root.name, Status.OK, f"{counted} since {self._config.start_date:%Y-%m-%d}")
+        first = firsts[0]
+        self._size.add(number / max(first.size or 1, 1) * REQUESTS_PER_PAGE, number)
+        # What is found out of one inbox holds for the others.
+        yield from self._date_filter(root, readers[0], first, window)
         if child and verifier:
-            samples = reader.sample_pages(window, first, SAMPLE_PAGES)
+            samples = readers[0].sample_pages(window, first, SAMPLE_PAGES)
             rows = [row for page in samples for row in page.rows]
-            yield from _or_failed(child.name, self._embedded(child, verifier, rows, _count(first)))
-        yield from self._hidden(root, reader, first, window)
+            yield from _or_failed(child.name, self._embedded(child, verifier, rows, number))
+        yield from self._hidden(root, readers[0], first, window)
 
     def _date_filter(
         self, root: StreamRun, reader: RangeReader, first: Page, window: Window
@@ -235,6 +272,7 @@ class Check:
         name, embed = f"embedded {verifier.name}", child.stream.embed
         telling = [row for row in parents if verifier.may_be_verified_by(row)]
         telling = [row for row in telling if verifier.is_comparable(row)]
+        telling.sort(key=lambda row: len(verifier.embedded(row)))  # short lists take one request
         compared = [
             self._compare(child.stream, verifier, row) for row in telling[:COMPARED_PARENTS]
         ]

@@ -55,7 +55,7 @@ class LongLists:
         """
         selected = [run for run in root.tree() if run.selected]
         make_reader = self._make_reader(root)
-        self._scope.check_filter(root.stream, make_reader().ask_since(self._start_date))
+        self._scope.warn_if_unfiltered(root.stream, make_reader().ask_since(self._start_date))
         self._read_new_mailboxes(root, selected, make_reader, context)
         readers = [make_reader(params) for params in self._scope.params(root.stream)]
         for window in self._windows(selected):

@@ -81,22 +81,25 @@ class Scope:
         """Whether a stream's list depends on which inboxes there are, and that is not known."""
         return self._mailboxes is None and bool(stream.mailbox_field and stream.mailbox_filter)
 
-    def check_filter(self, stream: Stream, ask: Ask) -> None:
-        """Finds out whether a list whose rows do not show their inbox can be kept to inboxes; a
-        line in the log where not."""
+    def check_filter(self, stream: Stream, ask: Ask) -> str | None:
+        """Finds out whether a list whose rows do not show their inbox can be kept to inboxes; what
+        that means, in words, where it cannot."""
         by = stream.mailbox_filter
         if not self.is_limited or not by or stream.mailbox_field:
-            return
+            return None
         finding = probe_mailbox_filter(ask, by.param, self._wanted)
-        if not finding.holds:
-            self._unfiltered.add(stream.tap_stream_id)
-            LOGGER.warning(
-                "%s come whole, not of the inboxes of mailbox_ids alone: Help Scout ignores the "
-                "parameter %s (%s)",
-                stream.tap_stream_id,
-                by.param,
-                finding.words,
-            )
+        if finding.holds:
+            return None
+        self._unfiltered.add(stream.tap_stream_id)
+        return (
+            f"{stream.tap_stream_id} come whole, not of the inboxes of mailbox_ids alone: Help "
+            f"Scout ignores the parameter {by.param} ({finding.words})"
+        )
+
+    def warn_if_unfiltered(self, stream: Stream, ask: Ask) -> None:
+        """The same, with a line in the log."""
+        if words := self.check_filter(stream, ask):
+            LOGGER.warning("%s", words)
 
     def params(self, stream: Stream) -> list[Params]:
         """What to ask for a list with; several where it is read inbox by inbox."""

@@ -165,7 +165,7 @@ class Sync:
         def ask(params: Mapping[str, str]) -> Page:
             return fetch_listed(self._client, stream, context, params)
 
-        self._scope.check_filter(stream, ask)
+        self._scope.warn_if_unfiltered(stream, ask)
         parts = [
             read_listed(self._client, stream, context, self._run_start, params)
             for params in self._scope.params(stream)

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from tap_helpscout.streams import STREAMS
 from tests.conftest import TAP, Tap
 from tests.fake import FakeHelpScout, build
 from tests.readme import blocks, section
@@ -57,7 +58,8 @@ def test_all_is_well(fake, tap):
 def test_it_looks_as_the_readme_shows(fake, tap):
     def shape(text):
         return [
-            re.sub(r"# (second|minute)s?", "# seconds", re.sub(r"\d+", "#", line)) for line in text
+            re.sub(r"(second|minute|line item)s?", r"\1s", re.sub(r"\d+", "#", line))
+            for line in text
         ]
 
     fake.rate_limit = 400
@@ -136,6 +138,50 @@ def test_a_large_account_is_asked_no_more(tmp_path):
         code, lines, _ = check(Tap(fake, tmp_path))
         assert code == 0 and lines["conversations"][1].startswith("20000 ")
         assert len(fake.requests) <= MOST_REQUESTS
+
+
+def test_all_streams_of_a_large_account_are_asked_no_more(tmp_path):
+    with FakeHelpScout(build(3000, 2000)) as fake:
+        tap = Tap(fake, tmp_path)
+        code, lines, _ = check(tap, catalog=tap.select(*STREAMS))
+        assert code == 0 and set(STREAMS) < set(lines)
+        assert len(fake.requests) <= MOST_REQUESTS
+
+
+def test_only_the_inboxes_of_the_config(fake, tap):
+    inbox = fake.tables["mailboxes"][0]["id"]
+    own = sum(fake.conversation(key)["mailboxId"] == inbox for key in fake.conversation_ids)
+    tap.configure(mailbox_ids=[inbox])
+    code, lines, _ = check(tap)
+    assert code == 0 and not statuses(lines)
+    assert lines["inboxes"][1] == f"those of mailbox_ids alone: {inbox}"
+    assert lines["conversations"][1] == f"{own} since 2010-01-01" and own < 600
+    assert lines["mailboxes"][1] == "1"
+    assert len(fake.requests) <= MOST_REQUESTS
+
+
+def test_several_inboxes_are_counted_together(fake, tap):
+    inboxes = [row["id"] for row in fake.tables["mailboxes"]]
+    tap.configure(mailbox_ids=inboxes)
+    code, lines, _ = check(tap)
+    assert code == 0 and lines["conversations"][1] == "600 since 2010-01-01"
+    assert int(re.match(r"about (\d+) ", lines["customers"][1])[1]) <= 300
+    assert len(fake.requests) <= MOST_REQUESTS
+
+
+def test_a_filter_by_inbox_that_is_ignored_is_said(fake, tap):
+    fake.set(customers_mailbox_ignored=True)
+    tap.configure(mailbox_ids=[fake.tables["mailboxes"][0]["id"]])
+    code, lines, _ = check(tap)
+    assert code == 0 and lines["customers: inboxes"][0] == "warning"
+
+
+def test_an_inbox_that_the_account_has_not_is_an_error(tap):
+    tap.configure(mailbox_ids=[9])
+    done = subprocess.run(
+        tap.command("--check"), capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == 1 and "sees no such inbox" in done.stderr
 
 
 def test_no_message_is_written_and_no_state_read(tap):
