@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-# chosen: a page of 25 conversations with long threads has some megabytes, on a slow line too
+# our choice: a page of 25 conversations with long threads has some megabytes, on a slow line too
 TIMEOUTS_PER_RESPONSE = 10
 
 

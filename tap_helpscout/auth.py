@@ -32,10 +32,11 @@ from tap_helpscout.transport import (
 
 TOKEN_PATH = "/v2/oauth2/token"
 
-# chosen: more than any response with tokens has
+# Our choice: room that new tokens may need on the disk, more than any response with tokens has.
 SPARE_BYTES = 8192
 
-# chosen: another run holds the lock for one token request, which is over by then or has failed
+# Our choice: another run holds the lock for one token request. After so many times the timeout of a
+# request, and some seconds at least, that run is over or hangs.
 SHORTEST_LOCK_DEADLINE = 5  # seconds
 TIMEOUTS_PER_LOCK = 2
 
@@ -64,10 +65,10 @@ class Tokens:
         if dev:
             self._token = config.access_token
         else:
-            self._use(vars(config))
+            self._adopt_if_alive(vars(config))
 
     def live_token(self) -> str:
-        """The access token, a new one where the old has died; only one thread asks for it.
+        """The access token, a new one where the old has died; one thread at a time asks for it.
 
         Raises ConfigError, UnauthorizedError, ApiError, RetriableError.
         """
@@ -93,27 +94,22 @@ class Tokens:
         return not self._dev
 
     def _renew(self) -> str:
-        # A refresh token's successor comes once: nothing is to end the run in between.
-        unbroken = self._unbroken if self._config.refresh_token else contextlib.nullcontext()
-        if self._config.refresh_token and _is_pipe(self._path):
+        if self._config.refresh_token and _is_no_file(self._path):
             raise ConfigError(
                 f"a refresh_token needs a config file that can be written, and {self._path} is a "
                 "pipe: give the file itself to --config, or leave the refresh_token out if the "
                 "account is your own"
             )
         deadline = TIMEOUTS_PER_LOCK * self._config.request_timeout
-        with unbroken, locked(self._path, max(deadline, SHORTEST_LOCK_DEADLINE)):
+        # A refresh token's successor comes once: nothing is to end the run in between.
+        with self._unbroken, locked(self._path, max(deadline, SHORTEST_LOCK_DEADLINE)):
             document = self._read_again()
-            if token := self._use(document):
+            if token := self._adopt_if_alive(document):
                 return token
             refresh_token = _text(document, "refresh_token")
             if refresh_token:
                 self._transport.redactor.add(refresh_token)
-                self._save(
-                    document,
-                    "The refresh token was not used, because its successor could not be kept",
-                    SPARE_BYTES,
-                )
+                self._prove_that_it_can_be_saved(document)
             return self._keep(document, self._request_tokens(refresh_token))
 
     def _read_again(self) -> dict[str, Any]:
@@ -125,9 +121,18 @@ class Tokens:
                 raise
             return {}  # too little to be saved: the next run asks again
 
-    def _use(self, document: Mapping[str, Any]) -> str | None:
-        """The access token of a config, if it lives and is that of this app: a config that was
-        copied, or given another app, still holds the token of the first."""
+    def _prove_that_it_can_be_saved(self, document: dict[str, Any]) -> None:
+        """Saves the config as it is, with room for new tokens: a refresh token is not spent where
+        its successor would be lost."""
+        self._save(
+            document,
+            "The refresh token was not used, because its successor could not be kept",
+            SPARE_BYTES,
+        )
+
+    def _adopt_if_alive(self, document: Mapping[str, Any]) -> str | None:
+        """Takes over the access token of a config if it lives, was not refused and is that of this
+        app: a config that was copied, or given another app, still holds the token of the first."""
         token = _text(document, "access_token")
         expires_at = datetime_or_none(document.get("access_token_expires_at"))
         is_ours = _text(document, "access_token_client_id") in ("", self._config.client_id)
@@ -145,12 +150,13 @@ class Tokens:
         grant["client_id"] = self._config.client_id
         grant["client_secret"] = self._config.client_secret
         try:
-            # Any number of JSON will do: to refuse the response would lose what it holds.
+            # Numbers that no schema would take are read too: a response that is refused here is a
+            # refresh token lost.
             body = self._transport.send("POST", TOKEN_PATH, data=grant, parse=json.loads)
         except RetriableError:
             raise
         except ApiError as error:
-            if error.status in (None, 200):
+            if error.status in (None, 200):  # no answer, or none that can be read
                 raise
             advice = credentials_advice(bool(refresh_token))
             raise UnauthorizedError(error.message, error.status, advice=advice) from None
@@ -181,7 +187,7 @@ class Tokens:
                 "lost. The access token has been kept and serves until it expires; if runs are "
                 "refused then, authorize the app again (README.md, OAuth)"
             )
-        if not isinstance(token, str) or token != self._token:
+        if not isinstance(token, str) or not _is_token(token):
             raise RetriableError(f"POST {TOKEN_PATH} answered without an access_token")
         return token
 
@@ -200,7 +206,7 @@ class Tokens:
             ) from error
 
 
-def _is_pipe(path: str) -> bool:
+def _is_no_file(path: str) -> bool:
     return os.path.exists(path) and not os.path.isfile(path)
 
 
@@ -215,8 +221,7 @@ def _is_token(value: Any) -> bool:
 
 
 def _expiry(expires_in: Any) -> datetime | None:
-    """When a token dies; None, so that it is used until it is refused, where no sound number of
-    seconds says it."""
+    """When a token dies; None where that is not known: then it is used until it is refused."""
     with contextlib.suppress(OverflowError, TypeError, ValueError):
         seconds = float(expires_in)
         if seconds > 0:

@@ -120,10 +120,10 @@ class Bookmarks:
             self._state.rows.complete(run.name)
         self._versions.read_to(run, high)
 
-    def take_back(self, run: StreamRun) -> bool:
-        """Puts the bookmark of a stream back where embedded rows were used that a listing has made
-        doubtful since: what may be missing is behind bookmarks that were written already. Whether
-        that is news."""
+    def take_back_if_doubtful(self, run: StreamRun) -> bool:
+        """Puts the bookmark of a stream back to where it was before the run if embedded rows were
+        used that a listing has made doubtful since, for what is missing may be behind it. Returns
+        whether that was done now."""
         if not run.used_doubtful or self._state.has_doubtful_embeds(run.name):
             return False
         self._state.reset(run.name, run.bookmark)

@@ -32,17 +32,19 @@ from tap_helpscout.transport import ApiError, HelpScoutError
 
 LOGGER = singer.get_logger()
 
-# Chosen, to stay below some 60 requests: how many pages of a long list are looked at for what its
+# Our choice, to stay below some 60 requests: how many pages of a long list are looked at for what its
 # rows are like, how many listings are compared, of how many parents the children are counted.
 SAMPLE_PAGES = 8
 COMPARED_PARENTS = 3
 COUNTED_PARENTS = 3
-# Chosen, for the same reason: of how many inboxes rows are counted where each is read by itself.
+# Our choice, for the same reason: of how many inboxes rows are counted where each is read by itself.
 COUNTED_MAILBOXES = 3
 # Measured: a list in windows takes so many times its pages, with probes and windows that were
-# refused; and a parent whose children are listed takes so many requests.
+# refused; a parent whose children are listed takes so many requests; and until embedded children
+# are used, and later as samples, so many listings are compared.
 REQUESTS_PER_PAGE = 1.1
-REQUESTS_PER_LISTING = 1.1
+REQUESTS_PER_LISTING = 1.2
+COMPARED_LISTINGS = 20
 
 
 class Status(Enum):
@@ -270,7 +272,7 @@ class Check:
     ) -> Iterator[Line]:
         """Compares some listings with what was embedded, as a run does before it uses it."""
         name, embed = f"embedded {verifier.name}", child.stream.embed
-        telling = [row for row in parents if verifier.may_be_verified_by(row)]
+        telling = [row for row in parents if verifier.waits_for(row)]
         telling = [row for row in telling if verifier.is_comparable(row)]
         telling.sort(key=lambda row: len(verifier.embedded(row)))  # short lists take one request
         compared = [
@@ -288,7 +290,8 @@ class Check:
         elif embed and parents:
             words = f"none with a {embed.telling_kind} in the sample: compared during the sync"
             yield Line(name, Status.OK, words)
-        self._size.add(number * share * REQUESTS_PER_LISTING, number * max(children, 1))
+        requests = number * share * REQUESTS_PER_LISTING + min(COMPARED_LISTINGS, number)
+        self._size.add(requests, number * max(children, 1))
         if child.selected:
             words = f"about {round(number * children)}, {round(100 * share)} % of parents by a list"
             yield Line(child.name, Status.OK, words)

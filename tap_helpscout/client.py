@@ -22,7 +22,7 @@ LOGGER = singer.get_logger()
 # The user whose credentials these are: a small response that every user may read.
 CLOCK_PATH = "/v2/users/me"
 
-# chosen: with exponential pauses more than the default retry_seconds has time for
+# our choice: with exponential pauses more than the default retry_seconds has time for
 TRIES = 10
 
 Result = TypeVar("Result")

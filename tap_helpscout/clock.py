@@ -10,7 +10,7 @@ from tap_helpscout.dates import format_datetime
 
 LOGGER = singer.get_logger()
 
-# chosen: a clock that is set wrongly by hand or by its time zone is off by less
+# our choice: a clock that is set wrongly by hand or by its time zone is off by less
 MOST_DIFFERENCE = timedelta(days=1)
 
 

@@ -20,10 +20,10 @@ URL = re.compile(
     re.IGNORECASE,
 )
 
-# chosen: `concurency`, `start-date` and `clientid` are as close to a setting, `end_date` is not
+# our choice: `concurency`, `start-date` and `clientid` are as close to a setting, `end_date` is not
 TYPO_SIMILARITY = 0.8
 
-# chosen: clocks and time zones differ by no more; what is later is a mistake, not a difference
+# our choice: clocks and time zones differ by no more; what is later is a mistake, not a difference
 FUTURE_TOLERANCE = timedelta(days=1)
 
 Parser = Callable[[Any], Any]  # from a value of JSON to the setting's; raises ValueError

@@ -1,7 +1,7 @@
 """Makes each record valid against its stream's schema, and loadable into PostgreSQL.
 
 A target may refuse the whole load for one odd value, so that a value that does not fit is converted
-where its meaning is clear and becomes null where it is not; design §11 has the table. A schema is
+where its meaning is clear and becomes null where it is not; docs/design.md has the table. A schema is
 compiled once into nested functions. Each of them handles the values that it is made for and passes
 any other on to the next (`otherwise`); the usual value is handled by the first.
 
@@ -13,8 +13,7 @@ may have written into a catalog (`enum`, `maxLength`, `required`) is not.
 import json
 import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Protocol
 
@@ -28,7 +27,7 @@ Convert = Callable[[Any], Any]
 
 # What PostgreSQL's bigint holds: https://www.postgresql.org/docs/current/datatype-numeric.html
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
-# Beyond a double's range Python reads a number as infinite, which JSON cannot say.
+# A double's range. Beyond it Python reads a decimal number as infinite, which JSON cannot say.
 MAX_NUMBER = sys.float_info.max
 
 # PostgreSQL's text and jsonb hold neither:
@@ -37,12 +36,12 @@ NUL = "\0"
 HALF_SURROGATE_PAIR = re.compile("[\ud800-\udfff]")
 
 JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-# A valid date-time in UTC, but for days that not each month has.
+# A valid date-time in UTC, but that each month is given 31 days.
 UTC_DATETIME = re.compile(
     r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?Z"
 )
-EACH_MONTH_HAS = "28"
+SHORTEST_MONTH = "28"  # compared as text
 
 ANY_KIND = ("null", "boolean", "object", "array", "number", "string")
 KINDS = {*ANY_KIND, "integer"}
@@ -57,7 +56,8 @@ class Outcome(Enum):
 
 
 class Report(Protocol):
-    """Is told what a record lost. A path is the field's name after those of the objects around."""
+    """Is told of values that did not fit; to an empty one (`""`, `[]`) and to null nothing is lost.
+    A path is the field's name after those of the objects around it."""
 
     def unknown(self, path: FieldPath) -> None:
         """A field that neither the schema nor the packaged one lists was left out."""
@@ -88,7 +88,8 @@ def _value(schema: Schema, known: Schema, path: FieldPath, report: Report) -> Co
     """The function for a value that is not null.
 
     Values that fit as they are come first, then conversions, then text for whatever is left; so a
-    field that may be an integer or a string keeps the string "7".
+    field that may be an integer or a string keeps the string "7". Each function calls the one made
+    before it where the value is not its own: the last one made is the first to see a value.
     """
     choices = [(kind, choice) for choice in _choices(schema) for kind in _kinds(choice)]
     kinds = {kind for kind, _ in choices}
@@ -198,7 +199,7 @@ def _if_string(otherwise: Convert) -> Convert:
 def _if_datetime(otherwise: Convert) -> Convert:
     def convert(value: Any) -> Any:
         if isinstance(value, str) and UTC_DATETIME.fullmatch(value):
-            if value[8:10] <= EACH_MONTH_HAS or datetime_or_none(value):
+            if value[8:10] <= SHORTEST_MONTH or datetime_or_none(value):
                 return value
         return otherwise(value)
 
@@ -312,7 +313,7 @@ def _to_boolean(otherwise: Convert) -> Convert:
 
 
 def _to_object(otherwise: Convert) -> Convert:
-    """An empty array is what PHP writes for an object without fields."""
+    """An empty array is what PHP writes for an object without fields: there is nothing to tell."""
     return lambda value: None if value == [] else otherwise(value)
 
 
@@ -331,7 +332,7 @@ _CONVERSIONS: dict[str, Callable[[Convert], Convert]] = {
 
 
 def _to_text(path: FieldPath, report: Report, lose: Convert) -> Convert:
-    """The JSON text of anything that is not a string; of an object or an array with a report."""
+    """The JSON text of anything that is not a string; objects and arrays are reported."""
     clean = _any_json(lose)
 
     def convert(value: Any) -> Any:
@@ -367,8 +368,8 @@ def _any_json(lose: Convert) -> Convert:
 def _cleaned(value: Any, lose: Convert, depth: int = 0) -> Any:
     """A copy of any JSON value that PostgreSQL's jsonb holds.
 
-    Numbers stay as they are, however large, unless they are infinite or not a number. Of two names
-    that differ in nothing but what was left out, the first one's value stays.
+    Numbers stay as they are, however large, unless they are infinite or not a number. Where
+    two names become the same, the first one's value stays.
     """
     if isinstance(value, str):
         return _loadable(value)
@@ -414,63 +415,3 @@ def _kind_of(value: Any) -> str:
     if isinstance(value, str):
         return "a string"
     return "an object" if isinstance(value, dict) else "an array"
-
-
-class Findings:
-    """The report of one stream and run: a warning when a field does not fit for the first time, and
-    how often it did not at the end. No value is in them but the row's key: values may be personal.
-    """
-
-    def __init__(self, stream_name: str, key_properties: Iterable[str]) -> None:
-        self._stream_name, self._key_properties = stream_name, tuple(key_properties)
-        self._unknown: set[FieldPath] = set()
-        self._misfits: Counter[tuple[FieldPath, Outcome]] = Counter()
-        # Since the last warnings.
-        self._new_unknown: list[FieldPath] = []
-        self._new_misfits: list[tuple[FieldPath, str, Outcome]] = []
-
-    def unknown(self, path: FieldPath) -> None:
-        """See Report."""
-        if path not in self._unknown:
-            self._unknown.add(path)
-            self._new_unknown.append(path)
-
-    def misfit(self, path: FieldPath, kind: str, outcome: Outcome) -> None:
-        """See Report."""
-        if (path, outcome) not in self._misfits:
-            self._new_misfits.append((path, kind, outcome))
-        self._misfits[path, outcome] += 1
-
-    def warnings(self, record: Row) -> list[str]:
-        """Lines for what was new in the record that was made since the last call: mostly none."""
-        lines = [
-            f"{self._stream_name}: the API sends {_shown(path)}, which the schema lacks: "
-            "it is left out"
-            for path in self._new_unknown
-        ]
-        lines += [
-            f"{self._stream_name}: {_shown(path)} holds {kind} that does not fit the schema, "
-            f"in {self._row(record)}: {outcome.value}"
-            for path, kind, outcome in self._new_misfits
-        ]
-        self._new_unknown.clear()
-        self._new_misfits.clear()
-        return lines
-
-    def totals(self) -> list[str]:
-        """Lines for the end of the run: how many values of each field did not fit."""
-        return [
-            f"{self._stream_name}: {count} {'value' if count == 1 else 'values'} of {_shown(path)} "
-            f"did not fit the schema and {'was' if count == 1 else 'were'} {outcome.value}"
-            for (path, outcome), count in self._misfits.items()
-        ]
-
-    def _row(self, record: Row) -> str:
-        keys = [f"{key} {record[key]}" for key in self._key_properties if key in record]
-        return ", ".join(keys) or "a row without its key"
-
-
-def _shown(path: FieldPath) -> str:
-    """A path for the log, where a name that the API made up may not forge a line."""
-    text = ".".join(path)
-    return text if text.isprintable() else ascii(text)[1:-1]

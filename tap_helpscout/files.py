@@ -15,11 +15,11 @@ import singer
 
 LOGGER = singer.get_logger()
 
-# chosen: how often a lock that another run holds is tried again, and when the log says so
+# our choice: how often a lock that another run holds is tried again, and when the log says so
 LOCK_POLL_SECONDS = 0.1
 LOCK_SILENT_SECONDS = 5.0
 
-# chosen: how much of a line with a JSON error is shown to either side of the error
+# our choice: how much of a line with a JSON error is shown to either side of the error
 SHOWN_CHARACTERS = 60
 
 # In a line of JSON, what may be shown as it is: keys, which are plain lowercase, and constants.

@@ -15,11 +15,13 @@ from tap_helpscout.terminal import StatusLine
 
 LOGGER = singer.get_logger()
 
-SECONDS_BETWEEN_LINES = 5  # chosen: a log that is read later stays short
-LONGEST_SILENCE = 30  # seconds; chosen: what says nothing for longer looks like a standstill
-SECONDS_BETWEEN_UPDATES = 0.2  # chosen: a line on a terminal that is easy to follow
+SECONDS_BETWEEN_LINES = 5  # our choice: a log that is read later stays short
+LONGEST_SILENCE = 30  # seconds; our choice: what says nothing for longer looks like a standstill
+SECONDS_BETWEEN_UPDATES = 0.2  # our choice: a line on a terminal that is easy to follow
 # Measured: what a row costs in this process, where nothing else holds the run up.
 SECONDS_PER_ROW = 0.00015
+# Measured: how much of the time a connection waits for a response, and not for what is to be asked.
+USED_SHARE = 0.75
 
 
 class RequestCost(Protocol):
@@ -45,7 +47,7 @@ class RequestCost(Protocol):
 
 def estimated_seconds(requests: int, rows: int, cost: RequestCost) -> float:
     """How long so many requests and rows will take: what the log and `--check` say."""
-    network = requests * cost.seconds_per_request / cost.concurrency
+    network = requests * cost.seconds_per_request / (cost.concurrency * USED_SHARE)
     return max(network, rows * SECONDS_PER_ROW, cost.seconds_allowed_for(requests))
 
 

@@ -13,13 +13,13 @@ from tap_helpscout.transport import RetriableError
 
 Result = TypeVar("Result")
 
-# chosen: after some tries it is the outage that lasts, and asking more often is of no help
+# our choice: after some tries it is the outage that lasts, and asking more often is of no help
 LONGEST_PAUSE = 60  # seconds
 
-# chosen: longer than any window of a rate limit, and not longer than a night has time for
+# our choice: longer than any window of a rate limit, and not longer than a night has time for
 LONGEST_WAITS = 3600  # seconds that one request waits in all because responses say so
 
-# chosen: a response may say to wait for 0 seconds, over and over
+# our choice: a response may say to wait for 0 seconds, over and over
 MOST_WAITS = 60
 
 

@@ -13,7 +13,7 @@ from types import FrameType, TracebackType
 
 from tap_helpscout.terminal import ERASE_LINE
 
-# chosen: nobody may be reading what is written, or answering what was asked, and whoever sent the
+# our choice: nobody may be reading what is written, or answering what was asked, and whoever sent the
 # signal sends SIGKILL before long: docker stop after 10 seconds
 GRACE_SECONDS = 5
 

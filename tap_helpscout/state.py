@@ -12,7 +12,7 @@ from tap_helpscout.files import ConfigError
 from tap_helpscout.memory import MailboxMemory, RowMemory
 from tap_helpscout.streams import STREAMS
 
-# Chosen: where more parents than this cannot be read, it is not the parents.
+# Our choice: where more parents than this cannot be read, it is not the parents.
 MAX_PENDING = 100
 # They are in a state only where they say something.
 OPTIONAL_KEYS = (

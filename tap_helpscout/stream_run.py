@@ -7,9 +7,10 @@ from typing import Any
 
 import singer
 
-from tap_helpscout.conform import Findings, compile_schema
+from tap_helpscout.conform import compile_schema
 from tap_helpscout.dates import datetime_or_none
 from tap_helpscout.discover import load_schema
+from tap_helpscout.findings import Findings
 from tap_helpscout.progress import Result, in_words
 from tap_helpscout.reading.details import RowDetails
 from tap_helpscout.reading.embeds import EmbedVerifier

@@ -11,7 +11,7 @@ import singer
 # ANSI escape codes: to the first column, and erase to the end of the line.
 ERASE_LINE = "\r\x1b[K"
 
-USUAL_COLUMNS = 80  # chosen: the width of a terminal that does not say it
+USUAL_COLUMNS = 80  # our choice: the width of a terminal that does not say it
 
 
 class StatusLine:

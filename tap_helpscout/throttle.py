@@ -13,17 +13,17 @@ import singer
 
 LOGGER = singer.get_logger()
 
-# chosen: a little more than Help Scout's own minute, for what the network adds to a request's time
+# our choice: a little more than Help Scout's own minute, for what the network adds to a request's time
 WINDOW_SECONDS = 60.25
 
 # documented for API 1.0 (https://developer.helpscout.com/help-desk-api), and the lowest that
 # anybody reports since; the header of each response has the account's own
 DEFAULT_LIMIT = 200
 
-# chosen: a shorter wait does not look like a standstill
+# our choice: a shorter wait does not look like a standstill
 SILENT_WAIT_SECONDS = 5
 
-# chosen: where requests are as far apart as this, the run is slow, and the log says once why
+# our choice: where requests are as far apart as this, the run is slow, and the log says once why
 SLOW_SPACING_SECONDS = 1
 
 

@@ -16,7 +16,7 @@ Reshape = Callable[[Row], Row]
 # Objects whose keys are data (a kind of entity, an id), not names: they are passed on as they came.
 MAPS = frozenset({"associatedEntities", "mailboxStatuses"})
 
-# Lists and objects in one another. Chosen: Help Scout's rows have five, and Python's recursion,
+# Lists and objects in one another. Our choice: Help Scout's rows have five, and Python's recursion,
 # which ends at a thousand, must not be what tells how deep a value may be.
 MAX_DEPTH = 100
 

@@ -35,16 +35,16 @@ LASTING = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
 # by HTTP: the server waited too long for the request, which was not lost by being slow
 RETRIABLE_STATUSES = (408, 429)
 
-# chosen: what says to wait longer is not believed, and the pauses are the tap's own
+# our choice: what says to wait longer is not believed, and the pauses are the tap's own
 LONGEST_TOLD_WAIT = 3600
 
-# chosen: any limit of an account is below, and what is above is no limit
+# our choice: any limit of an account is below, and what is above is no limit
 HIGHEST_LIMIT = 1_000_000
 
-# chosen: enough for the longest message with its details, and not for a page of HTML
+# our choice: enough for the longest message with its details, and not for a page of HTML
 LONGEST_WORDS = 1000
 
-# chosen: a shorter one is part of many words, and to hide it in these would show it
+# our choice: a shorter one is part of many words, and to hide it in these would show it
 SHORTEST_PASSWORD = 4
 
 FORBIDDEN_ADVICE = (

@@ -1,8 +1,8 @@
 """Versions: how targets find out which rows are gone.
 
 Help Scout's lists say nothing of what was deleted. So each record of a stream that is read whole
-has the `version` of the run, and the stream ends with ACTIVATE_VERSION: a target takes away what
-has an older version, or none. A row that exists and did not come with that version would be taken
+has a `version`, and the stream ends with ACTIVATE_VERSION: a target takes away what has an older
+version, or none. A row that exists and did not come with that version would be taken
 away as well, so a version is activated only where no row can be missing.
 https://sdk.meltano.com/en/latest/implementation/index.html (ACTIVATE_VERSION)
 """
@@ -25,19 +25,19 @@ class Versions:
     """Decides which version the records of each stream have in one run, and which is activated.
 
     A stream that is read FULL_TABLE gets a new version, or goes on with that of a run that was
-    interrupted. The records of the others have the version that was activated last: a target that
-    compares versions takes them for rows of the table that it has.
+    interrupted; what was deleted in between is found by the next. The records of the others have
+    the version that was activated last, so that a target adds them to its present table.
     """
 
     def __init__(self, state: State, config: Config, run_start: datetime) -> None:
         self._state, self._config, self._run_start = state, config, run_start
         self._is_on = config.emit_activate_version_messages
         self._new = max(int(run_start.timestamp() * 1000), state.last_version + 1)
-        self._begun: dict[str, datetime] = {}
+        self._read_from: dict[str, datetime] = {}  # where the new version of a stream begins
 
     def begin(self, run: StreamRun, start: datetime | None) -> datetime | None:
-        """Gives a stream its version; from when on it is to be read, which is `start` unless an
-        interrupted run has read a part of it."""
+        """Gives a stream its version. Returns from when on it is to be read: `start`, or later
+        where an interrupted run is gone on with; None: all of it."""
         progress = self._state.version_progress(run.name)
         if not (self._is_on and run.reads_all):
             # Its records have another version from now on: nobody can go on with the old one.
@@ -46,19 +46,19 @@ class Versions:
             return start
         if start is None:
             run.version = self._new
-            return start
-        if progress and progress.begun <= start:
-            run.version, self._begun[run.name] = progress.version, progress.begun
+            return None
+        if progress and progress.begun <= start:  # it has left out nothing that is wanted now
+            run.version, self._read_from[run.name] = progress.version, progress.begun
             LOGGER.info("%s: going on where an interrupted FULL_TABLE run ended", run.name)
             return seconds_before(progress.read_to, self._config.lookback_seconds)
         self._state.drop_version_progress(run.name)
-        run.version, self._begun[run.name] = self._new, start
+        run.version, self._read_from[run.name] = self._new, start
         return start
 
     def read_to(self, run: StreamRun, date: datetime) -> None:
-        """All that was modified up to this datetime is written: where the next run goes on if this
-        one is interrupted."""
-        begun = self._begun.get(run.name)
+        """All that was modified up to this datetime is written: there the next run goes on if this
+        one is interrupted. Where a row is in doubt, it begins anew."""
+        begun = self._read_from.get(run.name)
         if begun is None or run.version is None:
             return
         if any(self._doubts(run)):
@@ -68,8 +68,8 @@ class Versions:
             self._state.keep_version_progress(run.name, progress)
 
     def activate(self, run: StreamRun) -> singer.ActivateVersionMessage | None:
-        """The message that ends a stream, None where no version is to be activated. The state that
-        follows it says that it was."""
+        """The message that ends a stream, also noted in the state; None where no version is to be
+        activated."""
         if run.version is None or not (run.selected and run.reads_all):
             return None
         doubt = next(self._doubts(run, at_the_end=True), None)
@@ -86,7 +86,7 @@ class Versions:
     def _doubts(self, run: StreamRun, at_the_end: bool = False) -> Iterator[str]:
         """Why a row that exists may not have been written, as far as the stream was read."""
         if run.error:
-            yield "it is incomplete"
+            yield "it failed"
         if run.rows_missing:
             yield f"Help Scout counts {in_words(run.rows_missing, 'row')} more than it lists"
         if run.rows_lost or run.rows_without_id:
@@ -99,6 +99,6 @@ class Versions:
             for doubt in self._doubts(run.parent):
                 yield f"{run.parent.name}: {doubt}"
         if at_the_end and self._config.start_date >= self._run_start:
-            yield "start_date is not before the run's start"
+            yield "nothing was read, for start_date is not before the run's start"
         if at_the_end and not run.is_read_to_end:
             yield "it was not read to its end"

@@ -20,11 +20,12 @@ from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 
-# Chosen: so many rows wait with all that is embedded in them, for each request at once. More would
-# keep the connections no busier, and cost memory.
+# Our choice, of each level of the tree and for each request that is on its way at once: how many
+# rows wait in memory, with what is embedded in them, and how many requests of children are sent
+# ahead. More would keep the connections no busier.
 ROWS_PER_REQUEST = 40
-ONE_ROW = Load(requests=0)
-REQUESTS_AHEAD = 2  # chosen: children's requests that wait, for each request at once
+REQUESTS_AHEAD = 2
+ROW_WITHOUT_CHILDREN = Load(requests=0)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Item:
     def load(self) -> Load:
         """What it costs while it waits."""
         if not self.children:
-            return ONE_ROW  # nearly all: a load of its own for each would cost time
+            return ROW_WITHOUT_CHILDREN  # nearly all: a load of its own for each would cost time
         loads = [child.rows.load for child in self.children]
         return Load(
             requests=sum(load.requests for load in loads),
@@ -78,8 +79,8 @@ class Walk:
         self._writer, self._progress = writer, progress
 
     def walk(self, run: StreamRun, batches: Iterator[Batch], context: Context) -> None:
-        """The one recursion: writes each row, then the rows of its children; at the end of a window
-        all of them are written.
+        """The one recursion: writes each row, then the rows of its children; so at a window's end all
+        that belongs to it is written.
 
         Raises ApiError where the list cannot be read.
         """
@@ -110,12 +111,12 @@ class Walk:
         parent_id = row.get("id")
         if parent_id is None:
             run.rows_without_id += 1
-            return  # there is nothing to ask for; the stream itself warns of it
-        for child in run.children:
-            if child.is_needed:
-                own = {**context, child.stream.parent_keys[-1]: parent_id}
-                rows = read_children(self._client, child.stream, own, row, child.verifier)
-                yield Child(child, own, rows)
+            return  # there is nothing to ask for; RecordWriter warns of the row
+        for below in run.children:
+            if below.is_needed:
+                own = {**context, below.stream.parent_keys[-1]: parent_id}
+                rows = read_children(self._client, below.stream, own, row, below.verifier)
+                yield Child(below, own, rows)
 
     def _row(self, run: StreamRun, row: Row, context: Context) -> None:
         run.rows_read += 1
@@ -133,11 +134,11 @@ class Walk:
         except ApiError as error:
             self._child_failed(child, error)
             return
-        if child.rows.is_listed:
+        if child.rows.is_listed:  # embedded rows say nothing of whether the endpoint answers
             run.outcomes.answered()
             self._state.settle(run.name, child.parent_id)
-        if self._bookmarks.take_back(run):
-            self._writer.state()
+        if self._bookmarks.take_back_if_doubtful(run):
+            self._writer.state()  # at once: the run may be ended before the next window is read
 
     def _child_failed(self, child: Child, error: ApiError) -> None:
         run, parent_id = child.run, child.parent_id
@@ -153,7 +154,7 @@ class Walk:
             self._progress.stream_failed(run.name, error.status)
 
     def _end_batch(self, run: StreamRun, batch: Batch) -> None:
-        """Moves bookmarks where all that was modified up to some datetime is written."""
+        """Adds up what the API counts, and moves bookmarks where a window is written whole."""
         if batch.counted is not None:
             run.rows_counted = (run.rows_counted or 0) + batch.counted
         run.rows_missing += batch.missing

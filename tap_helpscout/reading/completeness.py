@@ -25,9 +25,10 @@ from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 
-MAX_PASSES = 100  # chosen: a list that changes in each of so many passes is not going to stop
-# Chosen: rows of one date may be listed in another order in each pass, so that a pass can bring
-# nothing new and yet have skipped a row; after so many of them the count is wrong.
+# Our choice: a list that changes in each of so many passes is not going to stop.
+MAX_PASSES = 100
+# Our choice: rows of one date may be listed in another order in each pass, so that a pass can bring
+# nothing new and yet have skipped a row. After so many such passes the count is taken to be wrong.
 MAX_IDLE_PASSES = 5
 
 
@@ -39,7 +40,7 @@ class Verdict(Enum):
     OVERCOUNTED = auto()
     """The API counts a few rows more than it lists."""
     CUT = auto()
-    """The API counts or announces at least a page that it does not give."""
+    """A page of rows or more that the API counts, or a page that it links to, does not come."""
 
 
 class Completeness:
@@ -47,8 +48,9 @@ class Completeness:
 
     A list of one page is complete at once: it was answered in one piece. A longer one is complete
     when its total stayed the same during a pass, and as many different rows have come since the
-    total took that value. Where there is no total, or more rows came than it says, two passes must
-    agree: a row that left after it was read, and so made another slip, is missing in the second.
+    total took that value. Where there is no total, or more rows came than it says, a pass must
+    bring every row of the pass before it: a row that left may have let another slip past unseen.
+    Rows that are new in the second pass do no harm.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -63,7 +65,7 @@ class Completeness:
         self.begin_pass()
 
     def begin_pass(self) -> None:
-        """The next page is the first of a pass."""
+        """Forgets what was noted of the pass before: the next page is the first."""
         self._keys: list[RowKey] = []
         self._totals: set[int | None] = set()
         self._links = NextLinks()
@@ -73,8 +75,8 @@ class Completeness:
         # How the API refused a page of this pass as not there.
         self.refusal: ApiError | None = None
 
-    def new_rows(self, page: Page) -> list[Row]:
-        """The rows of the pass's next page that no earlier page or pass has brought."""
+    def take(self, page: Page) -> list[Row]:
+        """Takes note of the pass's next page; its rows that no earlier page or pass has brought."""
         if page.refusal:
             self.refusal = page.refusal
             return []
@@ -82,11 +84,12 @@ class Completeness:
         self._links.add(page)
         self._totals.add(page.total)
         self._page_size = max(self._page_size, page.size or len(page.rows))
-        return [row for row in page.rows if self._is_new(row)]
+        return [row for row in page.rows if self._note(row)]
 
-    def _is_new(self, row: Row) -> bool:
+    def _note(self, row: Row) -> bool:
+        """Takes note of a row; whether it is new."""
         # Where nothing tells a row apart, its place in the list has to.
-        key = self._stream.key_of(row) or (len(self._keys),)
+        key = self._stream.key_of(row) or ("place", len(self._keys))
         self._keys.append(key)
         if key in self._seen:
             return False
@@ -123,7 +126,7 @@ class Completeness:
         return Verdict.CUT if is_cut else Verdict.OVERCOUNTED
 
     def _idle_passes_needed(self) -> int:
-        # Where no row came twice the order was the same in both passes: one more tells enough.
+        # A pass that skips a row reads another twice: where none came twice, none was skipped.
         is_stable = self._totals == self._last_totals and len(self._keys) == len(set(self._keys))
         return 1 if is_stable else MAX_IDLE_PASSES
 
@@ -189,7 +192,7 @@ def _passes(
     for _ in range(MAX_PASSES):
         completeness.begin_pass()
         for page in all_pages(fetch, announced or prefetched_pages(client, fetch, fetch(FIRST))):
-            yield completeness.new_rows(page)
+            yield completeness.take(page)
         verdict = completeness.end_pass()
         if is_the_end(stream, verdict, completeness.missing, completeness.refusal):
             return max(completeness.missing, 0)

@@ -12,10 +12,10 @@ from tap_helpscout.streams import Row, Stream
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
-# Chosen: the numbers of a day change after it, such as those of today and of ratings that are given
+# Our choice: the numbers of a day change after it, such as those of today and of ratings that are given
 # later. How long they do is not documented.
 DAYS_READ_AGAIN = 7
-# Chosen: so many requests at most are made again after an interruption.
+# Our choice: so many requests at most are made again after an interruption.
 DAYS_PER_BOOKMARK = 30
 
 

@@ -3,7 +3,8 @@
 A page of conversations with `embed=threads` saves a request for each. The documentation says that
 threads of chats come cut, and nothing of others:
 https://developer.helpscout.com/mailbox-api/endpoints/conversations/list
-So embedded children are compared with listed ones before they are used, and now and then later on.
+So embedded children are compared with listed ones before any is used, then at every second parent
+until all kinds of them were seen, and later at ever fewer.
 """
 
 from collections.abc import Callable
@@ -21,14 +22,14 @@ from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 
-# Chosen: a kind of child that neither an embed nor so many listings have shown is rare enough to be
+# Our choice: a kind of child that neither an embed nor so many listings have shown is rare enough to be
 # left to the samples.
 ENOUGH_MATCHES = 100
-# Chosen: the 25th use of embedded children is checked by a listing, then the 75th, 225th, ...
+# Our choice: the 25th use of embedded children is checked by a listing, then the 75th, 225th, ...
 FIRST_SAMPLE = 25
 SAMPLE_FACTOR = 3
-FIRST_TRIES = 3  # chosen: an embed that has not worked yet is given up sooner
-MAX_FAILURES = 3  # chosen: so many pages that fail with the embed, and it is asked for no more
+FIRST_TRIES = 3  # our choice: an embed that has not worked yet is given up sooner
+MAX_FAILURES = 3  # our choice: so many pages that fail with the embed, and it is asked for no more
 
 
 class EmbedState(Enum):
@@ -78,8 +79,8 @@ class EmbedVerifier:
     """Decides how the children of each parent are read.
 
     UNVERIFIED becomes VERIFIED by a listing that matches row for row and has a child of the telling
-    kind, once every kind was shown by an embed or a listing, or many listings have matched. Either
-    becomes DISABLED by a listing that differs.
+    kind (the kind that an embed most likely leaves out: line items), once every kind has come
+    embedded, or many listings have matched. Either becomes DISABLED by a listing that differs.
     """
 
     def __init__(self, embed: Embed) -> None:
@@ -90,7 +91,7 @@ class EmbedVerifier:
         self.state = EmbedState.UNVERIFIED
         self._has_worked = False
         self._failures = 0
-        self._lengths, self._sizes = CutDetector(), CutDetector()
+        self._numbers, self._sizes = CutDetector(), CutDetector()
         self._unshown_kinds = set(embed.kinds)
         self._has_matched_telling = False
         self._was_compared = False
@@ -112,7 +113,7 @@ class EmbedVerifier:
             body = get({"embed": self._embed.name}, tries if self._has_worked else FIRST_TRIES)
             self._has_worked = True
         except ApiError as error:
-            body = get({}, tries)  # raises if the embed is not what is wrong
+            body = get({}, tries)  # if this fails too, it is not the embed's fault
             self._failures += 1
             if not self._has_worked or self._failures >= MAX_FAILURES:
                 self._disable(f"Help Scout fails with them: {error}")
@@ -122,7 +123,7 @@ class EmbedVerifier:
         """Takes note of all that is embedded in a page, before any of it is used."""
         for parent in parents:
             children = self.embedded(parent)
-            self._lengths.note(len(children))
+            self._numbers.note(len(children))
             self._sizes.note(self._largest_size(children))
             for child in children:
                 self._unshown_kinds -= self._embed.kinds_of(child)
@@ -140,12 +141,12 @@ class EmbedVerifier:
         if self.state is EmbedState.DISABLED or not self.is_comparable(parent):
             return Treatment.LIST
         children = self.embedded(parent)
-        if self._may_be_cut(children) or self._has_turn_to_be_compared():
+        if self._may_be_cut(children) or self._takes_a_turn_to_compare():
             return Treatment.LIST_AND_COMPARE
         self._uses += 1
         return Treatment.USE
 
-    def _has_turn_to_be_compared(self) -> bool:
+    def _takes_a_turn_to_compare(self) -> bool:
         """All of them until a telling listing has matched; then every other one until all kinds
         were shown; later ever fewer."""
         if self.state is EmbedState.UNVERIFIED:
@@ -161,8 +162,9 @@ class EmbedVerifier:
         children = self.embedded(parent)
         return bool(children) and self._embed.may_be_whole(parent, children)
 
-    def may_be_verified_by(self, parent: Row) -> bool:
-        """Whether the listing of this parent may decide how all that follow are read."""
+    def waits_for(self, parent: Row) -> bool:
+        """Whether the listing of this parent is waited for, since it may decide how all that follow
+        are read."""
         return (
             self.state is EmbedState.UNVERIFIED
             and not self._has_matched_telling
@@ -172,7 +174,7 @@ class EmbedVerifier:
     def matched(self, children: list[Row]) -> None:
         """A listing has brought just these embedded children."""
         self._matches += 1
-        self._lengths.confirm(len(children))
+        self._numbers.confirm(len(children))
         self._sizes.confirm(self._largest_size(children))
         self._has_matched_telling |= self.count_telling(children) > 0
         self._verify_if_enough()
@@ -211,7 +213,7 @@ class EmbedVerifier:
         return max(map(self._embed.size_of, children), default=0)
 
     def _may_be_cut(self, children: list[Row]) -> bool:
-        return self._lengths.may_be_cut(len(children)) or self._sizes.may_be_cut(
+        return self._numbers.may_be_cut(len(children)) or self._sizes.may_be_cut(
             self._largest_size(children)
         )
 
@@ -230,16 +232,17 @@ class Comparison:
     def add(self, row: Row) -> None:
         """Takes a listed child."""
         child = self._left.pop(row.get("id"), None)
-        self._is_conclusive = self._is_conclusive and not self._is_new(row)
+        self._is_conclusive = self._is_conclusive and not self._came_after_run_start(row)
         if child is None:
             self._added += 1
-        # Links may name the page that they came with.
+        # Compared without links, which may name the page that they came with: in snake_case, as
+        # they are written, there are none.
         elif child != row and to_snake_case(child) != to_snake_case(row):
             self._changed += 1
 
     def finish(self) -> None:
-        """All listed children were taken: tells the verifier, unless the parent was edited since
-        the run began, for then they may differ."""
+        """All listed children were taken: tells the verifier, unless a child was added since the
+        run began, for it may have come between the two requests."""
         if not self._is_conclusive:
             return
         if self._added or self._changed or self._left:
@@ -250,7 +253,7 @@ class Comparison:
         else:
             self._verifier.matched(self._children)
 
-    def _is_new(self, row: Row) -> bool:
+    def _came_after_run_start(self, row: Row) -> bool:
         created = datetime_or_none(row.get("createdAt"))
         start = self._verifier.run_start
         return created is not None and start is not None and created >= start

@@ -20,9 +20,9 @@ from tap_helpscout.transport import ApiError
 # A merged conversation answers 404 for its threads, as a deleted one does:
 # https://developer.helpscout.com/mailbox-api/endpoints/conversations/threads/list
 GONE = (404, 410)
-ALL_GONE = 20  # chosen: where so many parents are gone and none is there, the endpoint is
-SOME_GONE = 5  # chosen: the same at the end of a long list
-FAILURES_IN_A_ROW = 5  # chosen: as many parents cannot be bad at once
+ALL_GONE = 20  # our choice: where so many parents are gone and none is there, the endpoint is
+SOME_GONE = 5  # our choice: the same at the end of a long list
+FAILURES_IN_A_ROW = 5  # our choice: as many parents cannot be bad at once
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def read_children(
             comparison.finish()
         yield Batch([], missing=reading.missing)
 
-    blocks = verifier is not None and verifier.may_be_verified_by(parent)
+    blocks = verifier is not None and verifier.waits_for(parent)
     return ChildRows(batches(), Load(requests=1, rows=0, blocks=blocks))
 
 

@@ -15,7 +15,7 @@ from tap_helpscout.reading.pages import NextLinks, Page
 from tap_helpscout.streams import Row, RowKey, Stream
 from tap_helpscout.transport import ApiError
 
-MAX_PASSES = 20  # chosen: more than one is needed only where totals or the order are wrong
+MAX_PASSES = 20  # our choice: more than one is needed only where totals or the order are wrong
 
 
 class NewestFirst:
@@ -30,7 +30,7 @@ class NewestFirst:
         self.begin_pass()
 
     def begin_pass(self) -> None:
-        """The next page is the first."""
+        """Forgets what was noted of the pass before: the next page is the first."""
         self._last: Page | None = None
         self._links = NextLinks()
         # How the API refused a page of this pass as not there.
@@ -44,8 +44,8 @@ class NewestFirst:
         self._seen_before = len(self._seen)
         self._dates: list[datetime] = []  # of the first row and of the last
 
-    def new_rows(self, page: Page) -> list[Row]:
-        """The rows of a page that came for the first time."""
+    def take(self, page: Page) -> list[Row]:
+        """Takes note of a page; its rows that came for the first time."""
         new = []
         for key, row in self._keyed(page):
             if key not in self._seen:
@@ -53,15 +53,15 @@ class NewestFirst:
                 new.append(row)
         return new
 
-    def new_later_rows(self, page: Page) -> list[Row]:
+    def take_later(self, page: Page) -> list[Row]:
         """The same of a page of what was modified since the run began."""
         self._later_rows.update(key for key, _ in self._keyed(page))
-        return self.new_rows(page)
+        return self.take(page)
 
     def _keyed(self, page: Page) -> Iterator[tuple[RowKey, Row]]:
         for position, row in enumerate(page.rows):
             # Where nothing tells a row apart, its place in the list has to.
-            yield self._stream.key_of(row) or (page.number, position), row
+            yield self._stream.key_of(row) or ("place", page.number, position), row
 
     def following(self, page: Page) -> int | None:
         """The number of the page to ask for after this one, None where the list has ended."""
@@ -142,10 +142,10 @@ def _passes(
         number: int | None = 1
         while number:
             page = fetch_page(number)
-            yield reading.new_rows(page)
+            yield reading.take(page)
             number = reading.following(page)
         for page in later_pages():
-            yield reading.new_later_rows(page)
+            yield reading.take_later(page)
         if is_the_end(stream, reading.end_pass(), reading.missing, reading.refusal):
             return reading.missing
     raise ApiError(f"GET {stream.path} changed in each of {MAX_PASSES} passes while it was read")

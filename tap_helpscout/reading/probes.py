@@ -15,7 +15,7 @@ from tap_helpscout.reading.windows import Window
 from tap_helpscout.streams import HiddenRows
 from tap_helpscout.transport import ApiError
 
-PROBE_TRIES = 3  # chosen: a filter that fails so often is not to be used
+PROBE_TRIES = 3  # our choice: a filter that fails so often is not to be used
 # These say nothing of what was asked: credentials, rights, the rate limit.
 NOT_AN_ANSWER = (401, 403, 429)
 # Seconds. Whether `modifiedSince` and the ends of a range are inclusive is not documented: so much
@@ -27,7 +27,7 @@ EMPTY_RANGES = tuple(
     Window(datetime(year, 1, 1, tzinfo=timezone.utc), datetime(year, 1, 2, tzinfo=timezone.utc))
     for year in (2000, 2100)
 )
-# Chosen: the id of no inbox, as high as ids can be that everybody can store.
+# Our choice: the id of no inbox, as high as ids can be that everybody can store.
 NO_MAILBOX = "2147483647"
 # How a parameter is refused that names an inbox which is not there, or not for this user.
 NO_SUCH_MAILBOX = (400, 403, 404, 410, 422)

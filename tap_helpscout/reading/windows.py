@@ -19,7 +19,7 @@ from tap_helpscout.reading.completeness import read_until_complete
 from tap_helpscout.reading.pages import FIRST, Page, PageParams, announced_pages
 from tap_helpscout.streams import Row, RowKey, Stream
 
-# Chosen: at most 500 conversations, so that a bookmark comes often and no page is deep. Whether
+# Our choice: at most 500 conversations, so that a bookmark comes often and no page is deep. Whether
 # Help Scout limits how deep a list may be paged is not documented.
 WINDOW_PAGES = 20
 # Measured over ten distributions of rows: a window that is meant to be a fifth smaller than allowed
@@ -27,11 +27,11 @@ WINDOW_PAGES = 20
 TARGET_PAGES = 0.8 * WINDOW_PAGES
 # Measured on the same: how much of a range that is too large is tried next, at most.
 LARGEST_SHARE = 0.55
-# Chosen: one second and its neighbours on both sides. A second can hold any number of rows (a bulk
-# edit), so a window is never cut further.
+# Our choice: a window no longer than this is taken as it is, for one second can hold any number of
+# rows (a bulk edit), and cutting it further would change nothing.
 NARROWEST_SECONDS = 3
-# How many windows in a row may hold as many rows as the range that they were cut from before the
-# filter is checked again: rows of one moment look like that too.
+# Our choice: how many windows in a row may have as many pages as the window that they were cut from
+# before it is checked whether the API still heeds the range: rows of one second look like that too.
 UNCHANGED_CUTS = 6
 
 
@@ -66,8 +66,9 @@ class Batch:
 
 
 @dataclass
-class _Oversized:
-    """The pages that were counted from the present low up to `high`, more than a window has."""
+class _Ahead:
+    """About how many pages there are from the present low up to `high`: an answer that was too
+    large for a window, less the windows that were read since."""
 
     high: datetime
     pages: float
@@ -77,41 +78,43 @@ class WindowPlanner:
     """Cuts a range into windows of some pages each, going by the pages that each answer counts.
 
     `settled` is as late as the search index may lag behind the edits: from then on rows may still
-    come into a closed window. If one came while another left, the total would not show it; so a
-    window with `settled` inside has one page.
+    come into a closed window. If one came while another left, the total would not show it. What is
+    modified after `settled` the next run reads again; so that nothing older is skipped, a window
+    with `settled` inside has one page.
     """
 
     def __init__(self, whole: Window, settled: datetime, pages: int) -> None:
         self._low, self._settled = whole.low, settled
-        self._oversized: list[_Oversized] = []  # the nearest high last
+        self._ahead: list[_Ahead] = []  # the nearest high last
         self._seconds_per_page = 0.0  # in the window that was asked for last
-        self._last_pages = 0
+        self._pages_refused_last = 0
         self._unchanged_cuts = 0
-        self.accept(whole, pages)
+        self.judge(whole, pages)
 
     @property
     def low(self) -> datetime:
-        """Up to here windows have been accepted."""
+        """Up to here windows have been taken."""
         return self._low
 
     @property
     def is_done(self) -> bool:
-        """Whether the whole range has been accepted."""
-        return not self._oversized
+        """Whether the whole range has been taken."""
+        return not self._ahead
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether cutting has changed nothing so often that the filter may have stopped working."""
+        """Whether windows were cut so often without becoming smaller that the API may ignore the
+        range."""
         return self._unchanged_cuts >= UNCHANGED_CUTS
 
     def trust_again(self) -> None:
-        """The filter was checked, and works."""
+        """The API was asked again, and heeds the range."""
         self._unchanged_cuts = 0
 
     def next_window(self) -> Window:
         """The window to ask for now: all that is left before the nearest known high if that fits,
         else as much as would fit if rows came as they did last."""
-        nearest = self._oversized[-1]
+        nearest = self._ahead[-1]
         seconds = (nearest.high - self._low).total_seconds()
         if nearest.pages > WINDOW_PAGES and seconds > NARROWEST_SECONDS:
             likely = max(TARGET_PAGES * self._seconds_per_page, NARROWEST_SECONDS)
@@ -119,20 +122,23 @@ class WindowPlanner:
         high = self._low + timedelta(seconds=int(seconds))
         return Window(self._low, self._settled if self._low < self._settled < high else high)
 
-    def accept(self, window: Window, pages: int) -> bool:
-        """Whether a window of so many pages is small enough; the next one begins where it ends."""
+    def judge(self, window: Window, pages: int) -> bool:
+        """Takes a window of so many pages, or refuses it as too large. Where it is taken, the next
+        one begins at its end."""
         self._seconds_per_page = window.seconds / pages
         if self._is_too_large(window, pages):
-            self._unchanged_cuts = self._unchanged_cuts + 1 if pages == self._last_pages else 0
-            self._last_pages = pages
-            self._oversized.append(_Oversized(window.high, pages))
+            self._unchanged_cuts = (
+                self._unchanged_cuts + 1 if pages == self._pages_refused_last else 0
+            )
+            self._pages_refused_last = pages
+            self._ahead.append(_Ahead(window.high, pages))
             return False
         if pages <= WINDOW_PAGES:
             self._unchanged_cuts = 0
         # A window's last page is half full, as a rule.
-        self._oversized = [
-            _Oversized(one.high, one.pages - pages + 0.5)
-            for one in self._oversized
+        self._ahead = [
+            _Ahead(one.high, one.pages - pages + 0.5)
+            for one in self._ahead
             if one.high > window.high
         ]
         self._low = window.high
@@ -158,13 +164,15 @@ def read_windows(
     """Reads what a planner has left, window by window; the pages of the next are requested while
     those of one are used.
 
-    `first` is a window that the planner has accepted, with its first page. `check_filter` is called
-    where a window may not be what was asked for, and raises if so.
+    `first` is a window that the planner has taken already, with its first page. `check_filter` is
+    called where a window may not be what was asked for, and raises if so.
     """
     requested = _requested_pages(client, fetch, planner, check_filter, first)
-    # One less than are on their way at once, for the first of them is being waited for.
+    # One less than are on their way at once: the page that is waited for counts too.
     requested = prefetch(requested, Load(requests=max(client.prefetch_depth - 1, 0)))
-    shared: set[RowKey | None] = set()  # what the window before may have in common with this one
+    # Neighbours share a few seconds: what both have is written once. A row that was edited between
+    # the two has a date after `settled` now, and the next run reads it.
+    shared: set[RowKey | None] = set()
     for window, group in itertools.groupby(requested, key=itemgetter(0)):
         pages = (future.result() for _, future in group)
         reading = read_until_complete(client, stream, partial(fetch, window), pages)
@@ -198,7 +206,7 @@ def _requested_pages(
         if not window or not probe:
             return
         page = probe.result()
-        if planner.accept(window, page.page_count):
+        if planner.judge(window, page.page_count):
             accepted = (window, page)
         if planner.is_suspicious or (accepted and page.page_count > WINDOW_PAGES):
             check_filter()

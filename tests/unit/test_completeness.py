@@ -23,7 +23,7 @@ def verdicts(*passes):
     for one in passes:
         completeness.begin_pass()
         for page in one:
-            completeness.new_rows(page)
+            completeness.take(page)
         found.append(completeness.end_pass())
     return found
 

@@ -75,8 +75,8 @@ def _verified(verifier):
 
 
 def test_nothing_is_used_before_a_listing_with_a_line_item_has_matched(verifier):
-    assert verifier.treatment(PLAIN) is COMPARE and verifier.may_be_verified_by(WHOLE)
-    assert not verifier.may_be_verified_by(PLAIN)
+    assert verifier.treatment(PLAIN) is COMPARE and verifier.waits_for(WHOLE)
+    assert not verifier.waits_for(PLAIN)
     compare(verifier, PLAIN, [thread(50)])
     assert verifier.state is EmbedState.UNVERIFIED and verifier.treatment(PLAIN) is COMPARE
 

@@ -102,7 +102,7 @@ def passes(*lists, totals=None):
             page = page_of(rows, number, 2)
             if totals:
                 page = Page(page.rows, page.number, 2, totals[n], page.pages, page.next)
-            reading.new_rows(page)
+            reading.take(page)
             number = reading.following(page)
         found.append(reading.end_pass())
     return found

@@ -6,7 +6,14 @@ from datetime import datetime, timezone
 
 import pytest
 
-from tap_helpscout.progress import Progress, Result, duration, estimated_seconds, in_words
+from tap_helpscout.progress import (
+    USED_SHARE,
+    Progress,
+    Result,
+    duration,
+    estimated_seconds,
+    in_words,
+)
 from tap_helpscout.reading.windows import Window
 from tap_helpscout.terminal import ERASE_LINE, StatusLine
 from tap_helpscout.throttle import seconds_for
@@ -86,8 +93,9 @@ def rows(progress, clock, number, seconds=0.0, counted=None):
 
 
 def test_the_network_bounds_an_estimate():
-    assert estimated_seconds(100, 0, Cost(10_000, seconds_per_request=0.4, concurrency=4)) == 10
-    assert estimated_seconds(100, 0, Cost(10_000, seconds_per_request=0.4, concurrency=1)) == 40
+    for concurrency, seconds in ((4, 10), (1, 40)):
+        cost = Cost(10_000, seconds_per_request=0.4, concurrency=concurrency)
+        assert estimated_seconds(100, 0, cost) == pytest.approx(seconds / USED_SHARE)
 
 
 def test_the_rate_limit_bounds_an_estimate():

@@ -44,14 +44,14 @@ def test_a_cut_is_never_more_than_some_of_what_did_not_fit():
 def test_a_window_that_is_refused_leads_to_a_narrower_one_from_the_same_low():
     one = planner(1000, 100)
     window = one.next_window()
-    assert not one.accept(window, WINDOW_PAGES + 1)
+    assert not one.judge(window, WINDOW_PAGES + 1)
     assert one.next_window().low == at(0) and one.next_window().high < window.high
 
 
 def test_what_is_left_is_taken_at_once_where_it_fits():
     one = planner(1000, 30)
     first = one.next_window()
-    assert one.accept(first, 20) and one.next_window() == Window(first.high, at(1000))
+    assert one.judge(first, 20) and one.next_window() == Window(first.high, at(1000))
 
 
 def test_a_second_is_not_cut_whatever_it_holds():
@@ -69,9 +69,9 @@ def test_a_window_over_the_time_when_rows_may_still_come_has_one_page(pages, is_
 def test_cuts_that_change_nothing_make_suspicious():
     one = planner(10**8, 50)
     for _ in range(UNCHANGED_CUTS - 1):
-        one.accept(one.next_window(), 50)
+        one.judge(one.next_window(), 50)
         assert not one.is_suspicious
-    one.accept(one.next_window(), 50)
+    one.judge(one.next_window(), 50)
     assert one.is_suspicious
     one.trust_again()
     assert not one.is_suspicious
