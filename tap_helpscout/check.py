@@ -32,12 +32,13 @@ from tap_helpscout.transport import ApiError, HelpScoutError
 
 LOGGER = singer.get_logger()
 
-# Our choice, to stay below some 60 requests: how many pages of a long list are looked at for what its
-# rows are like, how many listings are compared, of how many parents the children are counted.
+# Our choice, to stay below some 60 requests: how many pages of a long list are looked at for what
+# its rows are like, how many listings are compared, of how many parents the children are counted.
 SAMPLE_PAGES = 8
 COMPARED_PARENTS = 3
 COUNTED_PARENTS = 3
-# Our choice, for the same reason: of how many inboxes rows are counted where each is read by itself.
+# Our choice, for the same reason: of how many inboxes rows are counted where each is read by
+# itself.
 COUNTED_MAILBOXES = 3
 # Measured: a list in windows takes so many times its pages, with probes and windows that were
 # refused; a parent whose children are listed takes so many requests; and until embedded children

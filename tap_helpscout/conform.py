@@ -1,9 +1,9 @@
 """Makes each record valid against its stream's schema, and loadable into PostgreSQL.
 
 A target may refuse the whole load for one odd value, so that a value that does not fit is converted
-where its meaning is clear and becomes null where it is not; docs/design.md has the table. A schema is
-compiled once into nested functions. Each of them handles the values that it is made for and passes
-any other on to the next (`otherwise`); the usual value is handled by the first.
+where its meaning is clear and becomes null where it is not; docs/design.md has the table. A schema
+is compiled once into nested functions. Each of them handles the values that it is made for and
+passes any other on to the next (`otherwise`); the usual value is handled by the first.
 
 Of JSON Schema, `type`, `format: date-time`, `properties`, `items`, `additionalProperties: false`
 and `anyOf` are followed: what our schemas and those of published versions use. What else somebody

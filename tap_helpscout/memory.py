@@ -7,8 +7,8 @@ workflow can appear in them with an old date.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-# Our choice: an account has some hundreds of users or folders; a state is written after each window,
-# and so many ids have 16 kB.
+# Our choice: an account has some hundreds of users or folders; a state is written after each
+# window, and so many ids have 16 kB.
 MAX_SEEN_ROWS = 2000
 
 EVERY_MAILBOX = None

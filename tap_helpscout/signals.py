@@ -13,8 +13,8 @@ from types import FrameType, TracebackType
 
 from tap_helpscout.terminal import ERASE_LINE
 
-# our choice: nobody may be reading what is written, or answering what was asked, and whoever sent the
-# signal sends SIGKILL before long: docker stop after 10 seconds
+# Our choice: nobody may be reading what is written, or answering what was asked, and whoever sent
+# the signal sends SIGKILL before long: docker stop after 10 seconds
 GRACE_SECONDS = 5
 
 # Who has these ignored when the process starts means it: nohup, or a shell's disown.

@@ -13,7 +13,8 @@ import singer
 
 LOGGER = singer.get_logger()
 
-# our choice: a little more than Help Scout's own minute, for what the network adds to a request's time
+# Our choice: a little more than Help Scout's own minute, for what the network adds to a request's
+# time
 WINDOW_SECONDS = 60.25
 
 # documented for API 1.0 (https://developer.helpscout.com/help-desk-api), and the lowest that

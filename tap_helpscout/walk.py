@@ -79,7 +79,7 @@ class Walk:
         self._writer, self._progress = writer, progress
 
     def walk(self, run: StreamRun, batches: Iterator[Batch], context: Context) -> None:
-        """The one recursion: writes each row, then the rows of its children; so at a window's end all
+        """The one recursion: writes each row, then the rows of its children. At a window's end, all
         that belongs to it is written.
 
         Raises ApiError where the list cannot be read.

@@ -1,6 +1,7 @@
 """CONTRIBUTING.md, followed to the letter in a copy of the project."""
 
 import ast
+import dataclasses
 import json
 import os
 import re
@@ -10,38 +11,20 @@ import sys
 
 import pytest
 
-from tests.conftest import only
+from tap_helpscout.streams import STREAMS, Stream
+from tests.conftest import TAP
 from tests.readme import FENCE
 from tests.stand_ins import ROOT
 
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = [(match["language"], match["text"]) for match in FENCE.finditer(GUIDE)]
-ROWS = [text for language, text in BLOCKS if language == "python" and "Stream(" in text]
-(TEST,) = [text for language, text in BLOCKS if language == "python" and "def test" in text]
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+(ROW,) = [text for text in PYTHON if text.startswith("Stream(")]
+(TABLE,) = [text for text in PYTHON if text.startswith('"/v2/')]
+(TEST,) = [text for text in PYTHON if "def test" in text]
 (SCHEMA,) = [text for language, text in BLOCKS if language == "json"]
 (LAYOUT,) = [text for language, text in BLOCKS if language == "text"]
-
-TEXT, NUMBER = {"type": ["null", "string"]}, {"type": ["null", "integer"]}
-DATE = {**TEXT, "format": "date-time"}
-PROPERTIES = {  # of the streams that the guide shows the row of, and not the schema
-    "saved_replies": {
-        "mailbox_id": {"type": "integer"},
-        "id": {"type": "integer"},
-        "name": TEXT,
-        "preview": TEXT,
-        "chat_preview": TEXT,
-    },
-    "mailbox_routing": {
-        "mailbox_id": {"type": "integer"},
-        "state": TEXT,
-        "assignment_limit": NUMBER,
-        "assignment_method": TEXT,
-        "user_ids": {"type": "array", "items": NUMBER},
-        "rotation": {"type": "array"},
-    },
-    "system_users": {"id": {"type": "integer"}, "first_name": TEXT, "updated_at": DATE},
-}
-SHAPES = {"tags", *PROPERTIES}
+NAME = "busy_times"
 
 
 @pytest.fixture(name="copy", scope="module")
@@ -51,85 +34,36 @@ def _copy(tmp_path_factory):
     for folder in ("tap_helpscout", "tests"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", copy)
-    streams = copy / "tap_helpscout" / "streams.py"
-    table, end, rest = streams.read_text("utf-8").rpartition("\n    )\n}")
-    # Of two rows of the same name, the later one is the stream.
-    streams.write_text(f"{table}\n{','.join(ROWS)},{end}{rest}", "utf-8")
-    for name, properties in PROPERTIES.items():
-        _write_schema(copy, name, json.dumps({"type": "object", "properties": properties}))
-    _write_schema(copy, "tags", SCHEMA)
-    (copy / "tests" / "test_tags.py").write_text(TEST, "utf-8")
+    _insert(copy / "tap_helpscout" / "streams.py", "\n    )\n}", f"\n{ROW.rstrip()},")
+    _insert(copy / "tests" / "fake" / "api.py", "\n}\nROUTES", f"\n{TABLE.rstrip()}")
+    (copy / "tap_helpscout" / "schemas" / f"{NAME}.json").write_text(SCHEMA, "utf-8")
+    (copy / "tests" / f"test_{NAME}.py").write_text(TEST, "utf-8")
     return copy
 
 
-def _write_schema(copy, name, text):
-    (copy / "tap_helpscout" / "schemas" / f"{name}.json").write_text(text, "utf-8")
+def _insert(file, before, text):
+    head, mark, tail = file.read_text("utf-8").rpartition(before)
+    assert mark, file
+    file.write_text(head + text + mark + tail, "utf-8")
 
 
-@pytest.fixture(name="tap")
-def _tap(tap, copy, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(copy))
-    return tap
-
-
-@pytest.fixture(name="run")
-def _run(tap):
-    return tap.good_run(catalog=only(tap.discover(), SHAPES))
-
-
-def test_the_guide_shows_the_row_of_each_shape():
-    assert {re.search(r'Stream\(\s*"(\w+)"', row)[1] for row in ROWS} == SHAPES
-
-
-def test_new_streams_are_discovered(tap):
-    entries = {entry["tap_stream_id"]: entry for entry in tap.discover()["streams"]}
-    assert SHAPES < set(entries)
-    assert entries["tags"]["schema"] == json.loads(SCHEMA)
-    assert {
-        name: (entries[name]["replication_method"], entries[name]["key_properties"])
-        for name in SHAPES
-    } == {
-        "tags": ("INCREMENTAL", ["id"]),
-        "saved_replies": ("FULL_TABLE", ["id"]),
-        "mailbox_routing": ("FULL_TABLE", ["mailbox_id"]),
-        "system_users": ("INCREMENTAL", ["id"]),
-    }
-
-
-def test_only_the_new_streams_are_synced(run):
-    assert run.streams == SHAPES
-    assert "tags: the API sends" not in run.log, "the guide's schema lacks a field"
-
-
-def test_a_list(fake, run):
-    assert [row["id"] for row in run.records("tags")] == [row["id"] for row in fake.tables["tags"]]
-    assert "tags" in run.bookmarks
-
-
-def test_a_bare_array_under_a_parent(fake, run):
-    assert [(row["mailbox_id"], row["id"]) for row in run.records("saved_replies")] == [
-        (mailbox, reply["id"])
-        for mailbox, replies in fake.children["saved_replies"].items()
-        for reply in replies
-    ]
-    assert "chat_preview" in run.records("saved_replies")[1]
-
-
-def test_a_single_object(fake, run):
-    rows = run.records("mailbox_routing")
-    assert [row["mailbox_id"] for row in rows] == [row["id"] for row in fake.tables["mailboxes"]]
-    assert all(row["assignment_method"] == "balanced" and row["user_ids"] for row in rows)
-
-
-def test_a_path_of_another_version(fake, run):
-    assert [row["first_name"] for row in run.records("system_users")] == [
-        row["firstName"] for row in fake.tables["system_users"]
-    ]
+def test_the_stream_of_the_guide_is_discovered(copy):
+    done = subprocess.run(
+        [TAP, "--discover"],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(copy)},
+        check=True,
+    )
+    entries = {entry["tap_stream_id"]: entry for entry in json.loads(done.stdout)["streams"]}
+    assert set(entries) == {*STREAMS, NAME}
+    assert entries[NAME]["schema"] == json.loads(SCHEMA)
+    assert entries[NAME]["key_properties"] == ["day", "hour"]
+    assert entries[NAME]["replication_method"] == "FULL_TABLE"
 
 
 def test_the_test_of_the_guide_passes(copy):
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_tags.py"],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"tests/test_{NAME}.py"],
         cwd=copy,
         capture_output=True,
         text=True,
@@ -138,6 +72,17 @@ def test_the_test_of_the_guide_passes(copy):
         timeout=300,
     )
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_guide_names_a_stream_for_all_that_a_row_can_have():
+    _, _, guide = GUIDE.partition("## Adding a stream")
+    shown = {"tap_stream_id", "path", "rows_key", *re.findall(r"(\w+)=", ROW)}
+    for words, names in re.findall(r"^\| (\w.+) \| (`.+`) \|$", guide, re.MULTILINE):
+        streams = [STREAMS[name] for name in re.findall(r"`(\w+)`", names)]
+        for field in re.findall(r"`(\w+)`", words):
+            shown.add(field)
+            assert any(getattr(stream, field) not in (None, False) for stream in streams), field
+    assert shown == {field.name for field in dataclasses.fields(Stream)}
 
 
 def modules():

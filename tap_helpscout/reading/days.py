@@ -12,8 +12,8 @@ from tap_helpscout.streams import Row, Stream
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
-# Our choice: the numbers of a day change after it, such as those of today and of ratings that are given
-# later. How long they do is not documented.
+# Our choice: the numbers of a day change after it, such as those of today and of ratings that are
+# given later. How long they do is not documented.
 DAYS_READ_AGAIN = 7
 # Our choice: so many requests at most are made again after an interruption.
 DAYS_PER_BOOKMARK = 30

@@ -22,8 +22,8 @@ from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 
-# Our choice: a kind of child that neither an embed nor so many listings have shown is rare enough to be
-# left to the samples.
+# Our choice: a kind of child that neither an embed nor so many listings have shown is so rare that
+# it is left to the samples.
 ENOUGH_MATCHES = 100
 # Our choice: the 25th use of embedded children is checked by a listing, then the 75th, 225th, ...
 FIRST_SAMPLE = 25

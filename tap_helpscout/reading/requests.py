@@ -12,8 +12,9 @@ from tap_helpscout.reading.probes import PROBE_TRIES
 from tap_helpscout.streams import Stream
 from tap_helpscout.transport import ApiError
 
-# Our choice: a list takes about a request a page. So many times as many, and then some for probes and
-# the search for small windows, is more than any list needs that is merely edited while it is read.
+# Our choice: a list takes about a request a page. So many times as many, and then some for probes
+# and the search for small windows, is more than any list needs that is merely edited while it is
+# read.
 REQUESTS_PER_PAGE = 10
 MORE_REQUESTS = 300
 

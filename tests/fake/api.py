@@ -50,7 +50,8 @@ SORT_IF_IGNORED = {"conversations": "createdAt", "customers": "id"}
 CHATS = ("chat", "beaconchat")
 ORGANIZATION_SORTS = ("name", "customerCount", "conversationCount", "lastInteractionAt")
 NOT_LISTED = ("customerCount", "conversationCount", "properties", "lastInteractionAt")
-TABLES = {  # the path of a plain list → the account's table, and the key in `_embedded`
+# The path of a plain list → the account's table, and the key in `_embedded`; None: a bare array.
+TABLES: dict[str, tuple[str, str | None]] = {
     "/v2/mailboxes": ("mailboxes", "mailboxes"),
     "/v2/users": ("users", "users"),
     "/v2/teams": ("teams", "teams"),
@@ -303,7 +304,8 @@ class Api(Account):
 
     def _list_table(self, query: Query) -> Response:
         table, name = TABLES[query.path]
-        return self._hal(query, name, self._visible_rows(table))
+        rows = self._visible_rows(table)
+        return self._hal(query, name, rows) if name else Response(200, rows, JSON)
 
     def _list_workflows(self, query: Query) -> Response:
         mailboxes = query.ids("mailboxId")
