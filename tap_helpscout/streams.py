@@ -37,6 +37,8 @@ class Embed:
     """The length of what might be cut in a child."""
     may_be_whole: Callable[[Row, list[Row]], bool]
     """(parent, embedded children): False where the parent shows that some are missing or cut."""
+    find_parent_by: str
+    """The field, and the parameter, by which one parent is found in its list."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +215,7 @@ STREAMS = {
                 kinds_of=_kinds_of_thread,
                 size_of=_length_of_body,
                 may_be_whole=_threads_may_be_whole,
+                find_parent_by="number",
             ),
         ),
         # https://developer.helpscout.com/mailbox-api/endpoints/customers/list

@@ -84,7 +84,7 @@ class EmbedVerifier:
     """
 
     def __init__(self, embed: Embed) -> None:
-        self._embed, self.name, self.telling_kind = embed, embed.name, embed.telling_kind
+        self.embed, self.name, self.telling_kind = embed, embed.name, embed.telling_kind
         self.why_disabled = ""
         # By the API's clock; a thread that was written since then may have come after its page.
         self.run_start: datetime | None = None
@@ -110,7 +110,7 @@ class EmbedVerifier:
         if self.state is EmbedState.DISABLED:
             return get({}, tries)
         try:
-            body = get({"embed": self._embed.name}, tries if self._has_worked else FIRST_TRIES)
+            body = get({"embed": self.embed.name}, tries if self._has_worked else FIRST_TRIES)
             self._has_worked = True
         except ApiError as error:
             body = get({}, tries)  # if this fails too, it is not the embed's fault
@@ -126,13 +126,13 @@ class EmbedVerifier:
             self._numbers.note(len(children))
             self._sizes.note(self._largest_size(children))
             for child in children:
-                self._unshown_kinds -= self._embed.kinds_of(child)
+                self._unshown_kinds -= self.embed.kinds_of(child)
         self._verify_if_enough()
 
     def embedded(self, parent: Row) -> list[Row]:
         """The children that came inside a parent; none where that is no list of rows."""
         inner = parent.get("_embedded")
-        rows = inner.get(self._embed.name) if isinstance(inner, dict) else None
+        rows = inner.get(self.embed.name) if isinstance(inner, dict) else None
         is_list = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
         return rows if is_list and rows else []
 
@@ -160,7 +160,7 @@ class EmbedVerifier:
     def is_comparable(self, parent: Row) -> bool:
         """Whether the embedded children may be all there are, and whole."""
         children = self.embedded(parent)
-        return bool(children) and self._embed.may_be_whole(parent, children)
+        return bool(children) and self.embed.may_be_whole(parent, children)
 
     def waits_for(self, parent: Row) -> bool:
         """Whether the listing of this parent is waited for, since it may decide how all that follow
@@ -192,7 +192,7 @@ class EmbedVerifier:
         is_shown = not self._unshown_kinds or self._matches >= ENOUGH_MATCHES
         if self.state is EmbedState.UNVERIFIED and self._has_matched_telling and is_shown:
             self.state = EmbedState.VERIFIED
-            LOGGER.info("embedded %s match the listed ones: they are used", self._embed.name)
+            LOGGER.info("embedded %s match the listed ones: they are used", self.embed.name)
 
     def _disable(self, why: str) -> None:
         if self.state is not EmbedState.DISABLED:
@@ -201,16 +201,16 @@ class EmbedVerifier:
             LOGGER.warning(
                 "embedded %s are not used in this run (%s): they are listed for each parent, which "
                 "takes a request each",
-                self._embed.name,
+                self.embed.name,
                 why,
             )
 
     def count_telling(self, children: list[Row]) -> int:
         """How many of these children are of the telling kind."""
-        return sum(self.telling_kind in self._embed.kinds_of(child) for child in children)
+        return sum(self.telling_kind in self.embed.kinds_of(child) for child in children)
 
     def _largest_size(self, children: list[Row]) -> int:
-        return max(map(self._embed.size_of, children), default=0)
+        return max(map(self.embed.size_of, children), default=0)
 
     def _may_be_cut(self, children: list[Row]) -> bool:
         return self._numbers.may_be_cut(len(children)) or self._sizes.may_be_cut(
@@ -240,12 +240,17 @@ class Comparison:
         elif child != row and to_snake_case(child) != to_snake_case(row):
             self._changed += 1
 
+    @property
+    def shows_a_difference(self) -> bool:
+        """Whether what was embedded is not what was listed so far."""
+        return self._is_conclusive and bool(self._added or self._changed or self._left)
+
     def finish(self) -> None:
         """All listed children were taken: tells the verifier, unless a child was added since the
         run began, for it may have come between the two requests."""
         if not self._is_conclusive:
             return
-        if self._added or self._changed or self._left:
+        if self.shows_a_difference:
             self._verifier.differed(
                 self._parent,
                 f"{self._added} more are listed, {len(self._left)} fewer, {self._changed} others",

@@ -12,9 +12,16 @@ from tap_helpscout.dates import EARLIEST
 from tap_helpscout.prefetch import Load
 from tap_helpscout.reading.completeness import read_until_complete
 from tap_helpscout.reading.embeds import Comparison, EmbedVerifier, Treatment
-from tap_helpscout.reading.pages import FIRST, Page, PageParams, parse_page, prefetched_pages
+from tap_helpscout.reading.pages import (
+    FIRST,
+    Fetch,
+    Page,
+    PageParams,
+    parse_page,
+    prefetched_pages,
+)
 from tap_helpscout.reading.windows import Batch, Window
-from tap_helpscout.streams import Row, Stream
+from tap_helpscout.streams import STREAMS, Embed, Row, Stream
 from tap_helpscout.transport import ApiError
 
 # A merged conversation answers 404 for its threads, as a deleted one does:
@@ -72,12 +79,41 @@ def read_children(
                 for row in rows:
                     comparison.add(row)
             yield Batch(rows)
-        if comparison:
+        if verifier and comparison:
+            if comparison.shows_a_difference:
+                comparison = _compared_again(client, stream, fetch, parent, verifier) or comparison
             comparison.finish()
         yield Batch([], missing=reading.missing)
 
     blocks = verifier is not None and verifier.waits_for(parent)
     return ChildRows(batches(), Load(requests=1, rows=0, blocks=blocks))
+
+
+def _compared_again(
+    client: Client, stream: Stream, fetch: Fetch, parent: Row, verifier: EmbedVerifier
+) -> Comparison | None:
+    """Compares with what is embedded in a parent now: what was edited after its page was requested
+    (opened, hidden, published) differs only once. None where it is not found in its list."""
+    parent_now = _with_embed(client, stream, parent, verifier.embed)
+    if not parent_now:
+        return None
+    comparison = Comparison(verifier, parent_now)
+    for rows in read_until_complete(client, stream, fetch):
+        for row in rows:
+            comparison.add(row)
+    return comparison
+
+
+def _with_embed(client: Client, stream: Stream, parent: Row, embed: Embed) -> Row | None:
+    """A parent as its own list shows it now, None where it is not found there."""
+    parents = STREAMS[str(stream.parent)]
+    name = embed.find_parent_by
+    params = {**parents.params, name: str(parent.get(name)), "embed": embed.name}
+    try:
+        page = parse_page(parents, client.get(parents.path, params), FIRST)
+    except ApiError:
+        return None
+    return next((row for row in page.rows if row.get("id") == parent.get("id")), None)
 
 
 def read_listed(

@@ -179,6 +179,16 @@ class Account:
             self._put_threads(conversation_id, at, [thread, *self.threads(conversation_id)])
             return thread
 
+    def edit_thread(self, conversation_id: int, thread_id: int, **changes: Any) -> None:
+        """Change a thread as opening it does: the conversation is not modified."""
+        with self._lock:
+            old = self._conversations.current[conversation_id]
+            threads = [
+                changed(thread, changes) if thread["id"] == thread_id else thread
+                for thread in self.threads(conversation_id)
+            ]
+            self._put_threads(conversation_id, old.modified, threads)
+
     def delete_thread(
         self, conversation_id: int, thread_id: int, at: datetime | None = None
     ) -> None:
