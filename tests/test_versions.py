@@ -1,6 +1,7 @@
 """Deletions: what was read whole ends with ACTIVATE_VERSION, and no row that is there goes."""
 
 import random
+import re
 import time
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -10,8 +11,10 @@ import pytest
 from tests.conftest import Run, Tap, only
 from tests.examples import EXAMPLES
 from tests.fake import FakeHelpScout, build
+from tests.readme import section
 from tests.target import Target
 from tests.test_discovery import TABLE
+from tests.test_docs import STREAM_TABLE
 from tests.test_interruption import killed
 from tests.test_records import assert_complete
 from tests.test_selection import say
@@ -106,6 +109,21 @@ def test_full_table_streams_have_a_version_and_end_with_it(tap):
     (version,) = set(versions_of.values())
     assert abs(version - 1000 * began) < 60_000
     assert run.messages[-1]["type"] == "STATE" and run.state["versions"] == versions_of
+
+
+def test_each_run_finds_what_is_gone_in_the_streams_that_the_readme_says(tap, fake):
+    whole = {name for name, row in STREAM_TABLE.items() if row[3].startswith("FULL_TABLE")}
+    part = re.split("^#+ ", section("Every day").partition("### Finding deletions")[2], flags=re.M)[
+        0
+    ]
+    (but,) = re.findall(r"FULL_TABLE, if it\s+is selected; all but `(\w+)`", part)
+    assert FULL_TABLE < whole - {but}
+    tap.configure(
+        start_date=(fake.now() - timedelta(days=5)).isoformat(),
+        emit_activate_version_messages=True,
+    )
+    run = tap.good_run(catalog=tap.select(*STREAM_TABLE))
+    assert set(activated(run)) == whole - {but}
 
 
 def test_a_later_run_has_a_larger_version_whatever_the_clock_says(tap):
@@ -457,6 +475,23 @@ def test_full_table_keeps_to_the_inboxes_of_mailbox_ids(tap, fake):
     # Customers who have written to these inboxes are still there.
     writers = {(row["primaryCustomer"]["id"],) for row in in_scope[1:]}
     assert writers <= set(target.rows["customers"])
+
+
+def test_what_the_user_may_not_see_any_more_counts_as_gone_until_it_is_given_back(tap, fake):
+    streams = (*CONVERSATIONS, "mailbox_fields")
+    nightly, target = tap.select(*streams), Target()
+    weekly = full(tap.select(*streams), "conversations")
+    target.load(tap.good_run(catalog=weekly))
+    fake.set(visible_mailboxes=[7001, 7002])
+    fake.clock_offset += 3600
+    target.load(tap.good_run(catalog=nightly, state=target.state))
+    assert {name for name, _ in target.removed} == {"mailbox_fields"}
+    target.load(tap.good_run(catalog=weekly, state=target.state))
+    assert not target.surplus(fake, *streams) and not target.lacks(fake, *streams)
+    fake.set(visible_mailboxes=None)
+    fake.clock_offset += 3600
+    target.load(tap.good_run(catalog=nightly, state=target.state))
+    assert not target.removed and not target.lacks(fake, *streams)
 
 
 def test_what_mailbox_ids_leaves_out_counts_as_gone(tap, fake):

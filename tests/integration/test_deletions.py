@@ -170,7 +170,7 @@ def fail_half_way(fake):
 
 
 def refuse_an_inbox(fake):
-    return fake.fault(403, "/7002/fields", times=None)
+    return fake.fault(403, "/7003/fields", times=None)
 
 
 def skip_a_parent(fake):
