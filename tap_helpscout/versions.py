@@ -93,7 +93,9 @@ class Versions:
             yield "a row came without its key"
         if run.outcomes.gone or self._state.pending(run.name):
             yield "there were parents whose rows could not be read"
-        if run.verifier and run.verifier.used_doubtful:
+        if run.details and run.details.gone:
+            yield "rows were listed and were not there by themselves"
+        if run.used_doubtful:
             yield "embedded rows were used that may not be all"
         if run.parent:
             for doubt in self._doubts(run.parent):

@@ -184,6 +184,28 @@ def test_the_catalog_that_is_selected_as_shown_leaves_the_report_out(session):
     assert after and not any("background" in customer for customer in after)
 
 
+def test_the_weekly_catalog_finds_deletions(session):
+    _, folder, run = session
+    run(*commands(START), *commands("Every day"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["emit_activate_version_messages"] = True
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    first, weekly = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in ("catalog.json", "weekly.json")
+    )
+    changed = {
+        after["stream"]
+        for before, after in zip(first["streams"], weekly["streams"], strict=True)
+        if before != after
+    }
+    assert changed == {"conversations", "customers", "mailboxes", "users"}
+    run("cd ~/helpscout\nSYNC_CATALOG=weekly.json ./sync.sh\n")
+    last = json.loads((folder / "states.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    always = {"mailbox_fields", "team_members"}  # and the report is not in this catalog
+    assert set(last["versions"]) == changed | always | {"conversation_threads", "mailbox_folders"}
+
+
 def test_the_script_goes_on_from_the_last_state_and_keeps_the_exit_code(session):
     fake, folder, run = session
     run(*commands(START), *commands("Every day"))

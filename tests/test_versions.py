@@ -1,6 +1,7 @@
 """Deletions: what was read whole ends with ACTIVATE_VERSION, and no row that is there goes."""
 
 import random
+import re
 import time
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -10,8 +11,10 @@ import pytest
 from tests.conftest import Run, Tap, only
 from tests.examples import EXAMPLES
 from tests.fake import FakeHelpScout, build
+from tests.readme import section
 from tests.target import Target
 from tests.test_discovery import TABLE
+from tests.test_docs import STREAM_TABLE
 from tests.test_interruption import killed
 from tests.test_records import assert_complete
 from tests.test_selection import say
@@ -106,6 +109,21 @@ def test_full_table_streams_have_a_version_and_end_with_it(tap):
     (version,) = set(versions_of.values())
     assert abs(version - 1000 * began) < 60_000
     assert run.messages[-1]["type"] == "STATE" and run.state["versions"] == versions_of
+
+
+def test_each_run_finds_what_is_gone_in_the_streams_that_the_readme_says(tap, fake):
+    whole = {name for name, row in STREAM_TABLE.items() if row[3].startswith("FULL_TABLE")}
+    part = re.split("^#+ ", section("Every day").partition("### Finding deletions")[2], flags=re.M)[
+        0
+    ]
+    (but,) = re.findall(r"FULL_TABLE, if it\s+is selected; all but `(\w+)`", part)
+    assert FULL_TABLE < whole - {but}
+    tap.configure(
+        start_date=(fake.now() - timedelta(days=5)).isoformat(),
+        emit_activate_version_messages=True,
+    )
+    run = tap.good_run(catalog=tap.select(*STREAM_TABLE))
+    assert set(activated(run)) == whole - {but}
 
 
 def test_a_later_run_has_a_larger_version_whatever_the_clock_says(tap):
@@ -229,6 +247,11 @@ WRONG = {
         ["happiness_ratings_report", "users"],
         {"users"},
     ),
+    "an organization is gone before its details": (
+        lambda fake: fake.fault(404, f"/organizations/{fake.tables['organizations'][0]['id']}"),
+        ["organizations", "tags"],
+        {"tags"},
+    ),
     "a row has no key": (lose_the_id("users"), ["users", "workflows"], {"workflows"}),
     "a parent has no key": (lose_the_id("teams"), ["team_members"], set()),
 }
@@ -303,6 +326,43 @@ def test_spam_that_is_counted_and_not_listed_is_not_whole(tmp_path):
         run = tap.good_run(catalog=full(tap.select(*CONVERSATIONS), "conversations"))
     assert "Help Scout counts 1 more rows than it lists" in run.log
     assert not activated(run)
+
+
+def test_spam_that_is_not_in_the_list_is_not_taken_for_gone(tmp_path):
+    with FakeHelpScout(build(60, customers=2), page_size=3) as fake:
+        make_spam(fake)
+        tap, target = Tap(fake, tmp_path), Target()
+        tap.configure(retry_seconds=0, emit_activate_version_messages=True)
+        catalog = full(tap.select(*CONVERSATIONS), "conversations")
+        fake.status_all_has_spam = True
+        target.load(tap.good_run(catalog=catalog))
+        fake.status_all_has_spam = False
+        run = target.load(tap.good_run(catalog=catalog, state=target.state))
+        assert "spam is not in the list" in run.log and set(activated(run)) == set(CONVERSATIONS)
+        # Nor where it cannot be read any more, in the middle of it.
+        fault = fake.fault(500, "status=spam.*page=3", times=None)
+        run = target.load(tap.run(catalog=catalog, state=target.state))
+        assert fault.hits and run.code == 1 and not activated(run)
+        assert not target.removed and not target.lacks(fake, *CONVERSATIONS)
+
+
+def test_embedded_threads_that_become_doubtful_are_not_whole(tmp_path):
+    with FakeHelpScout(page_size=3) as fake:
+        tap, target = Tap(fake, tmp_path), Target()
+        tap.configure(concurrency=1, emit_activate_version_messages=True)
+        catalog = full(tap.select(*CONVERSATIONS), "conversations")
+        target.load(tap.good_run(catalog=catalog))
+        # Threads vanish from the embedded ones that are used, before a listing tells.
+        fake.before(lambda fake: fake.set(embed="no_line_items"), path="embed=threads", skip=20)
+        run = target.load(tap.run(catalog=catalog, state=target.state))
+        assert run.code == 1 and run.state["doubtful_embeds"] == ["conversation_threads"]
+        assert set(activated(run)) == {"conversations"}
+        assert f"conversation_threads: {NOT_ACTIVATED}: embedded rows were used" in run.log
+        assert "conversation_threads" not in run.state.get("versions_in_progress", {})
+        assert not target.removed
+        run = target.load(tap.good_run(catalog=catalog, state=target.state))
+        assert set(activated(run)) == set(CONVERSATIONS)
+        assert not target.removed and not target.lacks(fake, *CONVERSATIONS)
 
 
 def test_spam_that_is_edited_before_it_is_read_comes_before_the_activation(tmp_path):
@@ -391,12 +451,135 @@ def test_a_row_that_the_list_shows_late_in_a_window_that_was_read_comes_all_the_
     assert latest in run.ids("conversations")
 
 
+# -- some inboxes, and the report of days -------------------------------------------------------
+
+
+OF_TWO_INBOXES = [7001, 7003]
+
+
+def test_full_table_keeps_to_the_inboxes_of_mailbox_ids(tap, fake):
+    tap.configure(mailbox_ids=OF_TWO_INBOXES, emit_activate_version_messages=True)
+    catalog, target = full(tap.discover(), *INCREMENTAL), Target()
+    first = target.load(tap.good_run(catalog=catalog))
+    assert set(activated(first)) == set(TABLE)
+    in_scope = [row for row in fake.truth()["conversations"] if row["mailboxId"] in OF_TWO_INBOXES]
+    assert len(first.ids("conversations")) == len(in_scope) < len(fake.conversation_ids)
+    gone = in_scope[0]["id"]
+    threads = {("conversation_threads", (row["id"],)) for row in fake.threads(gone)}
+    workflow = next(row for row in fake.tables["workflows"] if row["mailboxId"] in OF_TWO_INBOXES)
+    fake.tables["workflows"].remove(workflow)
+    fake.delete(gone)
+    target.load(tap.good_run(catalog=catalog, state=target.state))
+    removed = {(name, key) for name, key in target.removed if name != "customers"}
+    assert removed == {("conversations", (gone,)), ("workflows", (workflow["id"],)), *threads}
+    # Customers who have written to these inboxes are still there.
+    writers = {(row["primaryCustomer"]["id"],) for row in in_scope[1:]}
+    assert writers <= set(target.rows["customers"])
+
+
+def test_what_the_user_may_not_see_any_more_counts_as_gone_until_it_is_given_back(tap, fake):
+    streams = (*CONVERSATIONS, "mailbox_fields")
+    nightly, target = tap.select(*streams), Target()
+    weekly = full(tap.select(*streams), "conversations")
+    target.load(tap.good_run(catalog=weekly))
+    fake.set(visible_mailboxes=[7001, 7002])
+    fake.clock_offset += 3600
+    target.load(tap.good_run(catalog=nightly, state=target.state))
+    assert {name for name, _ in target.removed} == {"mailbox_fields"}
+    target.load(tap.good_run(catalog=weekly, state=target.state))
+    assert not target.surplus(fake, *streams) and not target.lacks(fake, *streams)
+    fake.set(visible_mailboxes=None)
+    fake.clock_offset += 3600
+    target.load(tap.good_run(catalog=nightly, state=target.state))
+    assert not target.removed and not target.lacks(fake, *streams)
+
+
+def test_what_mailbox_ids_leaves_out_counts_as_gone(tap, fake):
+    catalog, target = full(tap.select(*CONVERSATIONS), "conversations"), Target()
+    target.load(tap.good_run(catalog=catalog))
+    tap.configure(mailbox_ids=OF_TWO_INBOXES, emit_activate_version_messages=True)
+    target.load(tap.good_run(catalog=catalog, state=target.state))
+    fake.set(visible_mailboxes=OF_TWO_INBOXES)
+    assert target.removed
+    assert not target.lacks(fake, *CONVERSATIONS) and not target.surplus(fake, *CONVERSATIONS)
+
+
+@pytest.mark.parametrize("stream", ["customers", "workflows"])
+def test_where_the_list_of_one_inbox_fails_nothing_is_activated(tap, fake, stream):
+    tap.configure(mailbox_ids=OF_TWO_INBOXES, retry_seconds=0, emit_activate_version_messages=True)
+    fault = fake.fault(500, f"/v2/{stream}.*(mailbox|mailboxId)=7003", times=None)
+    run = tap.run(catalog=full(tap.select(stream, "users"), stream, "users"))
+    assert fault.hits and set(activated(run)) == {"users"}
+
+
+def test_an_inbox_that_is_added_while_a_version_is_gone_on_with(begun_with_inbox):
+    fake, tap, catalog, target = begun_with_inbox
+    tap.configure(mailbox_ids=OF_TWO_INBOXES, emit_activate_version_messages=True)
+    run = target.load(tap.good_run(catalog=catalog, state=target.state))
+    assert "going on where an interrupted FULL_TABLE run ended" in run.log
+    assert set(activated(run)) == set(CONVERSATIONS)
+    fake.set(visible_mailboxes=OF_TWO_INBOXES)
+    assert not target.removed and not target.lacks(fake, *CONVERSATIONS)
+
+
+@pytest.fixture(name="begun_with_inbox")
+def _begun_with_inbox(tmp_path):
+    """(fake, tap, catalog, target): two inboxes were loaded, then a FULL_TABLE run of one of them
+    was killed in the middle."""
+    with FakeHelpScout(build(60, customers=40), page_size=2) as fake:
+        tap, target = Tap(fake, tmp_path), Target()
+        catalog = full(tap.select(*CONVERSATIONS), "conversations")
+        tap.configure(mailbox_ids=OF_TWO_INBOXES, emit_activate_version_messages=True)
+        target.load(tap.good_run(catalog=catalog))
+        tap.configure(mailbox_ids=OF_TWO_INBOXES[:1], emit_activate_version_messages=True)
+        fake.clock_offset += 3600
+        target.load(interrupted(tap, catalog, checkpoints=2, state=target.state))
+        yield fake, tap, catalog, target
+
+
+@pytest.mark.parametrize("mailbox_ids", [None, OF_TWO_INBOXES], ids=str)
+def test_the_report_of_days_read_full_table(tap, fake, mailbox_ids):
+    """It has no inbox, so that it comes whole."""
+
+    def configure(days):
+        start = (fake.now() - timedelta(days=days)).isoformat()
+        tap.configure(
+            start_date=start,
+            mailbox_ids=mailbox_ids,
+            retry_seconds=0,
+            emit_activate_version_messages=True,
+        )
+
+    catalog, target = tap.select("company_report"), Target()
+    weekly = full(tap.select("company_report"), "company_report")
+    configure(days=20)
+    first = target.load(tap.good_run(catalog=weekly))
+    days = [record["date"] for record in first.records("company_report")]
+    assert len(days) == 21 and set(activated(first)) == {"company_report"}
+    # A nightly run reads the last days again, under the same version.
+    nightly = target.load(tap.good_run(catalog=catalog, state=target.state))
+    assert not activated(nightly) and 0 < len(nightly.records("company_report")) < len(days)
+    assert versions(nightly, "company_report") == {activated(first)["company_report"]}
+    # One that fails after some days takes none away.
+    fault = fake.fault(500, f"reports/company.*start={days[9]}", times=None)
+    broken = target.load(tap.run(catalog=weekly, state=target.state))
+    assert fault.hits and broken.code == 1
+    assert not activated(broken) and f"company_report: {NOT_ACTIVATED}" in broken.log
+    fault.times = fault.hits
+    again = target.load(tap.good_run(catalog=weekly, state=target.state))
+    assert set(activated(again)) == {"company_report"} and not target.removed
+    # Days before a later start_date are gone.
+    configure(days=5)
+    target.load(tap.good_run(catalog=weekly, state=target.state))
+    assert {key for _, key in target.removed} == {(day,) for day in days[:-6]}
+
+
 # -- interrupted --------------------------------------------------------------------------------
 
 
-def interrupted(tap, catalog, checkpoints):
+def interrupted(tap, catalog, checkpoints, state=None):
     """A run that is killed after so many states that say how far a version is."""
-    with tap.start(catalog=catalog, state={"bookmarks": {}}) as process:
+    with tap.start(catalog=catalog, state=state or {"bookmarks": {}}) as process:
         lines = []
         for line in process.stdout:
             lines.append(line)
@@ -441,6 +624,7 @@ def test_a_run_of_another_kind_in_between(begun, between):
         tap.configure()
     if between == "deselected":
         other = tap.select("users")
+    fake.clock_offset += 3600
     second = target.load(tap.good_run(catalog=other, state=first.state))
     goes_on = between == "deselected"
     assert ("versions_in_progress" in second.state) is goes_on

@@ -342,7 +342,8 @@ class _Handler(BaseHTTPRequestHandler):
         content = response.body
         if isinstance(content, (dict, list)):
             content = json.dumps(content, ensure_ascii=False)
-        content = content.encode() if isinstance(content, str) else content
+        if isinstance(content, str):
+            content = content.encode(errors="backslashreplace")  # half a surrogate pair: \udc00
         headers = {
             "Content-Length": len(content),
             **fake.headers_of(response),

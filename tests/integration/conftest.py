@@ -206,6 +206,20 @@ class Postgres:
         self._server.wait(60)
         self._log.close()
 
+    def target(self, tap, schema, **settings):
+        """The command that loads into a schema of this database."""
+        config = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "user": "helpscout",
+            "password": "unused",
+            "database": "postgres",
+            "default_target_schema": schema,
+            **settings,
+        }
+        command = installed("meltanolabs-target-postgres") / "target-postgres"
+        return [command, "--config", tap.file(f"target-{schema}.json", config)]
+
     def rows(self, sql):
         """What a SELECT brings, as a list of dicts."""
         return json.loads(

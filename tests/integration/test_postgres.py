@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.integration.conftest import BY_DEFAULT, ROOT, Pipe, installed, shortly_before
+from tests.integration.conftest import BY_DEFAULT, ROOT, Pipe, shortly_before
 
 
 def documented():
@@ -25,21 +25,7 @@ FOREIGN_KEYS = list(documented())
 def _loaded(account, postgres):
     """The account as it was loaded first, then edited and loaded again from the target's state."""
     fake = account.fake
-    target = [
-        installed("meltanolabs-target-postgres") / "target-postgres",
-        "--config",
-        account.file(
-            "target.json",
-            {
-                "host": "127.0.0.1",
-                "port": postgres.port,
-                "user": "helpscout",
-                "password": "unused",
-                "database": "postgres",
-                "default_target_schema": "helpscout",
-            },
-        ),
-    ]
+    target = postgres.target(account, "helpscout")
 
     def counts():
         return {
