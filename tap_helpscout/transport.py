@@ -7,6 +7,7 @@ HelpScoutError           what is wrong, in words
 """
 
 import contextlib
+import http.client
 import json
 import math
 import re
@@ -35,16 +36,19 @@ LASTING = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
 # by HTTP: the server waited too long for the request, which was not lost by being slow
 RETRIABLE_STATUSES = (408, 429)
 
-# our choice: what says to wait longer is not believed, and the pauses are the tap's own
+# Our choice: what says to wait longer is not believed, and the pauses are the tap's own
 LONGEST_TOLD_WAIT = 3600
 
-# our choice: any limit of an account is below, and what is above is no limit
+# Our choice: any limit of an account is below, and what is above is no limit
 HIGHEST_LIMIT = 1_000_000
 
-# our choice: enough for the longest message with its details, and not for a page of HTML
+# Our choice: enough for the longest message with its details, and not for a page of HTML
 LONGEST_WORDS = 1000
 
-# our choice: a shorter one is part of many words, and to hide it in these would show it
+# What a failed request may be raised from.
+NETWORK_ERRORS = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
+
+# Our choice: a shorter one is part of many words, and to hide it in these would show it
 SHORTEST_PASSWORD = 4
 
 FORBIDDEN_ADVICE = (
@@ -365,6 +369,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _root(error: BaseException) -> BaseException:
-    while cause := error.__cause__ or error.__context__:
-        error = cause
+    """What a network error was raised from in the end. An error that was merely being handled when
+    it was raised is no cause of it."""
+    cause = error.__cause__ or error.__context__
+    while isinstance(cause, NETWORK_ERRORS):
+        error, cause = cause, cause.__cause__ or cause.__context__
     return error

@@ -101,6 +101,6 @@ class Versions:
             for doubt in self._doubts(run.parent):
                 yield f"{run.parent.name}: {doubt}"
         if at_the_end and self._config.start_date >= self._run_start:
-            yield "nothing was read, for start_date is not before the run's start"
+            yield "start_date is not before the run's start"
         if at_the_end and not run.is_read_to_end:
             yield "it was not read to its end"

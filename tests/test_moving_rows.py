@@ -348,3 +348,23 @@ def test_a_conversation_that_leaves_the_window_while_its_threads_are_listed(
     assert changed.hits
     run(tap, target)
     assert not target.lacks(fake)
+
+
+def test_a_message_that_is_opened_while_it_is_compared_says_nothing_of_the_embed(medium, target):
+    tap, fake = medium
+    tap.configure(concurrency=1)
+    opened = set()
+
+    def open_message(fake):
+        key = int(fake.requests[-1].path.split("/")[-2])
+        message = next((row for row in fake.threads(key) if row["type"] == "message"), None)
+        if message and key not in opened:
+            opened.add(key)
+            fake.edit_thread(key, message["id"], openedAt="2026-01-05T08:00:00Z")
+
+    fake.before(open_message, path=r"/threads$", times=None)
+    run = target.load(tap.good_run(catalog=tap.select("conversations", "conversation_threads")))
+    assert "embedded threads match" in run.log and "not used" not in run.log
+    assert len(opened) > 1
+    target.load(tap.good_run(state=target.state))
+    assert not target.lacks(fake, "conversations")

@@ -237,3 +237,11 @@ def test_json_is_parsed_or_refused_with_a_value_error(content):
         parse_json(content)
     except ValueError:
         pass
+
+
+def test_what_was_merely_being_handled_is_not_said_to_be_the_cause(get):
+    lost = ConnectionResetError("reset by peer")
+    lost.__context__ = StopIteration()
+    raised = requests.ConnectionError("wrapped")
+    raised.__cause__ = lost
+    assert "ConnectionResetError reset by peer" in str(failure(get, error=raised))
