@@ -51,6 +51,7 @@ PAGES = {
     "400 past the end": ({"past_the_end": "400"}, None),
     "the last page again": ({"past_the_end": "last_page"}, None),
     "next loops": ({"next_loops": True}, None),
+    "the last page again, no totals": ({"past_the_end": "last_page", "totals": "none"}, PLAIN),
     "next loops, no totals": ({"next_loops": True, "totals": "none"}, PLAIN),
     "_embedded is {} when empty": ({"empty_embedded": "object"}, None),
     "_embedded is [] when empty": ({"empty_embedded": "array"}, None),

@@ -77,7 +77,7 @@ class NewestFirst:
             self._fallen += fallen
             return max(1, page.number - math.ceil(fallen / self._page_size))
         repeats_last = last is not None and page.rows == last.rows
-        is_past_end = page.pages is not None and page.number > page.pages
+        is_past_end = page.next is None if page.pages is None else page.number > page.pages
         if page.refusal:
             self.refusal = page.refusal
             return None

@@ -27,7 +27,14 @@ class RequestBound:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._sent = itertools.count(1)
-        self._pages = 1
+        self._announced = 1
+        # What is announced may be capped, so that pages are counted too. A page is known by its first
+        # row: one that comes again does not make the list longer.
+        self._first_rows: set[int] = set()
+
+    @property
+    def _pages(self) -> int:
+        return max(self._announced, len(self._first_rows))
 
     def count(self) -> None:
         """Another request is to be sent. Raises ApiError where there were too many."""
@@ -41,7 +48,8 @@ class RequestBound:
     def note(self, page: Page) -> None:
         """Takes note of how long the list is."""
         if page.rows:
-            self._pages = max(self._pages, page.page_count, page.number)
+            self._announced = max(self._announced, page.page_count)
+            self._first_rows.add(hash(self._stream.key_of(page.rows[0])))
 
 
 class ListRequests:
