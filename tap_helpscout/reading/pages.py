@@ -172,18 +172,23 @@ class NextLinks:
     that was refused should have been there."""
 
     def __init__(self) -> None:
-        self._any = False
-        self._last_has_one = False
+        self._lead_to_the_end = False
+        self._last: Page | None = None
 
     def add(self, page: Page) -> None:
         """Takes note of the next page that was read."""
-        self._last_has_one = page.next is not None
-        self._any = self._any or self._last_has_one
+        if self._last and not self._last.next and page.rows:
+            self._lead_to_the_end = False  # they ended before the list did
+        elif page.next and not self._last:
+            self._lead_to_the_end = True
+        self._last = page
 
     @property
     def another_page_is_due(self) -> bool:
-        """Whether a page must follow the last one. A list without links does not tell its end."""
-        return self._last_has_one or not self._any
+        """Whether a page must follow the last one, or may: where the links do not lead to the end
+        of the list, they do not tell it."""
+        has_next = self._last is not None and self._last.next is not None
+        return has_next or not self._lead_to_the_end
 
 
 class PageTrail:

@@ -97,7 +97,12 @@ def test_a_page_that_was_refused_once_because_the_list_shrank_is_read_again():
 
 
 @pytest.mark.parametrize(
-    "has_next, verdict", [((True, True), Verdict.CUT), ((True, False), Verdict.COMPLETE)]
+    "has_next, verdict",
+    [
+        ((True, True), Verdict.CUT),
+        ((True, False), Verdict.COMPLETE),
+        ((False, False), Verdict.CUT),  # they do not tell the end
+    ],
 )
 def test_without_totals_the_next_links_tell_a_refused_page_from_the_end(has_next, verdict):
     linked = [
