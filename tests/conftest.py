@@ -14,18 +14,21 @@ import pytest
 from tap_helpscout.discover import discover
 from tests import examples  # pylint: disable=unused-import  # loads a profile
 from tests.fake import FakeHelpScout, build
-from tests.warm import WarmStart
+from tests.fork_server import ForkServer
 
 TAP = str(Path(sys.executable).with_name("tap-helpscout"))
 YEAR = timedelta(days=365)
 WARNINGS = "error"  # a warning ends the tap
-COLD = os.environ.get("COLD") == "1"  # whether every run is a process begun anew
+# Short pages, so that lists have several and windows too. Of threads and ratings there are many for
+# each conversation, and the longest has 60.
+PAGE_SIZES = {None: 4, "threads": 20, "ratings": 20}
+USES_FORK_SERVER = os.environ.get("FORK_SERVER") != "0"  # else every run is a real process
 
 
 @functools.cache
-def warm_start():
+def fork_server():
     """One for all tests of this process."""
-    return WarmStart(Tap.env(None))
+    return ForkServer(Tap.env(None))
 
 
 def only(catalog, streams):
@@ -122,12 +125,12 @@ class Tap:
 
     def run(self, *args, state=None, catalog=None, env=None, timeout=120, **popen):
         command, env = self.command(*args, state=state, catalog=catalog), self.env(env)
-        if COLD or self.wrapper or popen or not warm_start().fits(env):
+        if not USES_FORK_SERVER or self.wrapper or popen or not fork_server().fits(env):
             done = subprocess.run(  # the exit code is the caller's to judge
                 command, capture_output=True, timeout=timeout, env=env, check=False, **popen
             )
         else:
-            done = warm_start().run(command, env, timeout)
+            done = fork_server().run(command, env, timeout)
         assert "Traceback" not in done.stderr.decode(), done.stderr.decode()
         return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -174,22 +177,22 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(name="fake")
 def _fake():
-    """A small account, with pages small enough that lists have several and windows too."""
-    with FakeHelpScout(page_size=5) as fake:
+    """A small account, yet of more conversations and more customers than one window holds: 80."""
+    with FakeHelpScout(build(100, customers=90), page_sizes=dict(PAGE_SIZES)) as fake:
         yield fake
 
 
 @pytest.fixture(name="small_fake")
 def _small_fake():
     """An account small enough to be read many times."""
-    with FakeHelpScout(build(20, customers=12), page_size=5) as fake:
+    with FakeHelpScout(build(20, customers=12), page_sizes=dict(PAGE_SIZES)) as fake:
         yield fake
 
 
 @pytest.fixture(name="whole", scope="session")
 def _whole(tmp_path_factory):
     """(fake, run): a complete sync of an account that no test may change."""
-    with FakeHelpScout(page_size=5) as fake:
+    with FakeHelpScout(page_sizes={**PAGE_SIZES, None: 5}) as fake:
         yield fake, Tap(fake, tmp_path_factory.mktemp("whole")).good_run()
 
 

@@ -1,9 +1,9 @@
-"""Runs of the command without its imports, which take longer than most runs of a test.
+"""A fork server: runs of the command without its imports, which take longer than most tests' runs.
 
 A process that has imported the tap, as the command does, is copied for each run: fork without exec.
 The copy has its own arguments, environment, folder and files, and calls what the command calls. The
-runs that a test starts, wraps or gives an environment of its own begin anew all the same; with
-COLD=1, as in CI, every run does.
+runs that a test starts, wraps or gives an environment of its own are real processes all the same;
+with FORK_SERVER=0, as in CI, every run is one.
 """
 
 import atexit
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 FILES = 2  # that are handed over with each request: stdout, stderr
 
 
-class WarmStart:
+class ForkServer:
     """The process, started by the first run; it ends with this one."""
 
     def __init__(self, env):
