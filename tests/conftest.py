@@ -31,6 +31,12 @@ def fork_server():
     return ForkServer(Tap.env(None))
 
 
+@functools.cache
+def world(conversations, customers):
+    """An account that begins alike in all tests of this process, which make each of its rows once."""
+    return build(conversations, customers)
+
+
 def only(catalog, streams):
     """The catalog with these streams selected and no others."""
     for entry in catalog["streams"]:
@@ -123,14 +129,17 @@ class Tap:
             command += ["--catalog", self.file("catalog.json", catalog)]
         return command
 
-    def run(self, *args, state=None, catalog=None, env=None, timeout=120, **popen):
-        command, env = self.command(*args, state=state, catalog=catalog), self.env(env)
+    def done(self, command, env=None, timeout=120, **popen):
+        """What subprocess.run gives of a command, whatever its exit code."""
+        env = self.env(env)
         if not USES_FORK_SERVER or self.wrapper or popen or not fork_server().fits(env):
-            done = subprocess.run(  # the exit code is the caller's to judge
+            return subprocess.run(
                 command, capture_output=True, timeout=timeout, env=env, check=False, **popen
             )
-        else:
-            done = fork_server().run(command, env, timeout)
+        return fork_server().run(command, env, timeout)
+
+    def run(self, *args, state=None, catalog=None, **kwargs):
+        done = self.done(self.command(*args, state=state, catalog=catalog), **kwargs)
         assert "Traceback" not in done.stderr.decode(), done.stderr.decode()
         return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -158,9 +167,9 @@ class Tap:
         return json.loads(self.run_raw("--discover"))
 
     def run_raw(self, *args):
-        return subprocess.run(
-            [TAP, *args], capture_output=True, check=True, timeout=60, env=self.env(None)
-        ).stdout
+        done = self.done([TAP, *args])
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     @staticmethod
     def select(*streams):
@@ -178,14 +187,14 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(name="fake")
 def _fake():
     """A small account, yet of more conversations and more customers than one window holds: 80."""
-    with FakeHelpScout(build(100, customers=90), page_sizes=dict(PAGE_SIZES)) as fake:
+    with FakeHelpScout(world(100, customers=90), page_sizes=dict(PAGE_SIZES)) as fake:
         yield fake
 
 
 @pytest.fixture(name="small_fake")
 def _small_fake():
     """An account small enough to be read many times."""
-    with FakeHelpScout(build(20, customers=12), page_sizes=dict(PAGE_SIZES)) as fake:
+    with FakeHelpScout(world(20, customers=12), page_sizes=dict(PAGE_SIZES)) as fake:
         yield fake
 
 

@@ -1,7 +1,6 @@
 """The streams that are read where they are selected: their records, second runs and refusals."""
 
 import re
-import subprocess
 from datetime import datetime, timedelta
 
 import jsonschema
@@ -368,15 +367,9 @@ def test_the_inboxes_of_the_config_alone(fake, tap):
 
 def test_the_check_covers_them(fake, tap):
     fake.plan = "standard"
-    done = subprocess.run(
-        tap.command("--check", catalog=tap.select(*MORE)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+    done = tap.done(tap.command("--check", catalog=tap.select(*MORE)))
     assert done.returncode == 1
-    found = dict(re.findall(r"^(\w+) +(ok|failed) ", done.stdout, re.MULTILINE))
+    found = dict(re.findall(r"^(\w+) +(ok|failed) ", done.stdout.decode(), re.MULTILINE))
     assert {name: found[name] for name in MORE} == {
         name: "failed" if name == "company_report" else "ok" for name in MORE
     }
@@ -387,13 +380,7 @@ def test_the_check_covers_them(fake, tap):
 )
 def test_the_check_tries_a_detail(fake, tap, path, name):
     fake.fault(403, path=path, times=None)
-    done = subprocess.run(
-        tap.command("--check", catalog=tap.select(*MORE)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+    done = tap.done(tap.command("--check", catalog=tap.select(*MORE)))
     assert done.returncode == 1
-    assert re.search(rf"^{name} +failed .*deselect the stream", done.stdout, re.MULTILINE)
-    assert f"{DAYS + 1} days since" in done.stdout
+    assert re.search(rf"^{name} +failed .*deselect the stream", done.stdout.decode(), re.MULTILINE)
+    assert f"{DAYS + 1} days since" in done.stdout.decode()

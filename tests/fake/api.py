@@ -491,9 +491,11 @@ class Api(Account):
 
     def _links(self, query: Query, pages: dict[str, int]) -> Row:
         base = self.url + query.path
+        params = {name: value for name, value in query.params.items() if name != "page"}
+        asked = f"{urlencode(params)}&" if params else ""
         return {
             **{
-                relation: {"href": f"{base}?{urlencode({**query.params, 'page': page})}"}
+                relation: {"href": f"{base}?{asked}page={page}"}
                 for relation, page in pages.items()
             },
             "page": {"href": base + "{?page}", "templated": True},

@@ -1,14 +1,14 @@
 """A made-up Help Scout account: the same numbers give the same account, to the last comma.
 
 Conversations, threads and customers are made when asked for, each from its own seed, so that an
-account of 50,000 conversations is there in a second and costs little memory. A `World` never
-changes: the server that shows it keeps the edits. Dates are aware UTC datetimes of whole seconds;
+account of 50,000 conversations is there in a second and costs little memory; the rows that were made
+last are kept. A `World` never changes: the server that shows it keeps the edits. Dates are aware UTC datetimes of whole seconds;
 `stamp` writes them as the API does.
 """
 
 import random
 from datetime import datetime, timedelta, timezone
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 API = "https://api.helpscout.net/v2"
@@ -16,6 +16,7 @@ YEARS = timedelta(days=4 * 365)
 QUIET = timedelta(days=1)  # nothing changes that shortly before the world's `now`
 BURST = 60  # conversations that a bulk edit changed in one second
 LONGEST = 60  # threads in a conversation
+KEPT = 300  # conversations whose rows are kept: all of a small account
 SURE = {7: ("email", LONGEST), 13: ("chat", 9)}  # by position: what each seed must have
 
 FIRST = (
@@ -235,6 +236,9 @@ class World:
             "saved_replies": SAVED_REPLIES,
             "mailbox_routing": self._routing(),
         }
+        self.conversation = lru_cache(KEPT)(self.conversation)
+        self.threads = lru_cache(KEPT)(self.threads)
+        self.customer = lru_cache(KEPT)(self.customer)
         self._assignees = [
             {
                 "id": user["id"],
