@@ -19,6 +19,7 @@ from tests.fork_server import ForkServer
 TAP = str(Path(sys.executable).with_name("tap-helpscout"))
 YEAR = timedelta(days=365)
 WARNINGS = "error"  # a warning ends the tap
+ENVIRONMENT = dict(os.environ)  # before a test changes it
 # Short pages, so that lists have several and windows too. Of threads and ratings there are many for
 # each conversation, and the longest has 60.
 PAGE_SIZES = {None: 4, "threads": 20, "ratings": 20}
@@ -28,13 +29,13 @@ USES_FORK_SERVER = os.environ.get("FORK_SERVER") != "0"  # else every run is a r
 @functools.cache
 def fork_server():
     """One for all tests of this process."""
-    return ForkServer(Tap.env(None))
+    return ForkServer({**ENVIRONMENT, "PYTHONWARNINGS": WARNINGS})
 
 
 @functools.cache
 def world(conversations, customers):
     """An account that begins alike in all tests of this process, which make each of its rows once."""
-    return build(conversations, customers)
+    return build(conversations, customers, seed=3)  # which has threads of all types and states
 
 
 def only(catalog, streams):
@@ -187,14 +188,14 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(name="fake")
 def _fake():
     """A small account, yet of more conversations and more customers than one window holds: 80."""
-    with FakeHelpScout(world(100, customers=90), page_sizes=dict(PAGE_SIZES)) as fake:
+    with FakeHelpScout(world(100, 90), page_sizes=dict(PAGE_SIZES)) as fake:
         yield fake
 
 
 @pytest.fixture(name="small_fake")
 def _small_fake():
     """An account small enough to be read many times."""
-    with FakeHelpScout(world(20, customers=12), page_sizes=dict(PAGE_SIZES)) as fake:
+    with FakeHelpScout(world(20, 12), page_sizes=dict(PAGE_SIZES)) as fake:
         yield fake
 
 

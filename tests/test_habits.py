@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import Tap
+from tests.conftest import Tap, world
 from tests.examples import examples
-from tests.fake import FakeHelpScout, build, stamp
+from tests.fake import FakeHelpScout, stamp
 from tests.target import Target
 
 # Few enough to be read often; pages small enough for several windows of several pages.
-CONVERSATIONS, CUSTOMERS, PAGE_SIZE, THREADS = 140, 140, 5, 10
+CONVERSATIONS, CUSTOMERS, PAGE_SIZE, THREADS = 70, 70, 3, 10
 PAGE_SIZES = {None: PAGE_SIZE, "threads": THREADS}
 STREAMS = ("conversations", "conversation_threads", "customers")
 # How many times what the plain list needs, and how many requests more, a sync may ask at most.
-FACTOR, MORE = 3, 60
+FACTOR, MORE = 3, 40
 PLAIN = "cannot be relied on"
 
 # Habit: (its options, words that the log must have). Without words nothing is to be noticed.
@@ -39,7 +39,7 @@ FILTERS = {
     "query stops working": ({"query_works_until": 14}, None),
     "sort is ignored": ({"sort_ignored": True}, None),
     "sort and query are ignored": ({"sort_ignored": True, "query_finds": "everything"}, PLAIN),
-    "totals are capped": ({"total_cap": 100}, None),
+    "totals are capped": ({"total_cap": 60}, None),
     "totals are capped low": ({"total_cap": 7}, None),
     "no totals": ({"totals": "none"}, PLAIN),
     "no page object": ({"totals": "no_page"}, PLAIN),
@@ -79,7 +79,7 @@ OTHERS = {
 
 @pytest.fixture(name="account", scope="module")
 def _account():
-    return build(CONVERSATIONS, CUSTOMERS)
+    return world(CONVERSATIONS, CUSTOMERS)
 
 
 def least_requests(fake):

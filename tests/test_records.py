@@ -59,10 +59,10 @@ def texts(records):
 
 
 def assert_complete(run, fake, *streams):
+    truth = fake.truth()
     for stream in streams:
-        assert texts(run.records(stream)) == texts(
-            expected(stream, row) for row in fake.truth()[stream]
-        ), stream
+        rows = (expected(stream, row) for row in truth[stream])
+        assert texts(run.records(stream)) == texts(rows), stream
 
 
 @pytest.mark.parametrize("stream", TABLE)

@@ -223,10 +223,10 @@ class Api(Account):
             found = [
                 pair
                 for pair, row in rows.items()
-                if (not fits or fits(row)) and first <= row.get("createdAt", first) <= last
+                if (not fits or fits(row)) and first <= (row.get("createdAt") or first) <= last
             ]
             if field == "createdAt":
-                found.sort(key=lambda pair: (rows[pair].get("createdAt", ""), pair[1]))
+                found.sort(key=lambda pair: (rows[pair].get("createdAt") or "", pair[1]))
         if field == "id":
             found.sort(key=lambda pair: pair[1])
         if order == "desc":
