@@ -18,6 +18,7 @@ from tests.fork_server import ForkServer
 
 TAP = str(Path(sys.executable).with_name("tap-helpscout"))
 YEAR = timedelta(days=365)
+MADE_ONCE = {"whole", "every", "runs", "built", "authority", "followed"}  # fixtures
 WARNINGS = "error"  # a warning ends the tap
 ENVIRONMENT = dict(os.environ)  # before a test changes it
 # Short pages, so that lists have several and windows too. Of threads and ratings there are many for
@@ -34,7 +35,7 @@ def fork_server():
 
 @functools.cache
 def world(conversations, customers):
-    """An account that begins alike in all tests of this process, which make each of its rows once."""
+    """An account that begins alike in all tests of this process: each row is made once."""
     return build(conversations, customers, seed=3)  # which has threads of all types and states
 
 
@@ -178,10 +179,11 @@ class Tap:
         return only(json.loads(json.dumps(discover())), streams)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the marks
 def pytest_collection_modifyitems(items):
     """What is made once for many tests is made by one worker alone."""
     for item in items:
-        for name in {"whole", "every", "runs"}.intersection(item.fixturenames):
+        for name in MADE_ONCE.intersection(item.fixturenames):
             item.add_marker(pytest.mark.xdist_group(name))
 
 
@@ -208,10 +210,12 @@ def _whole(tmp_path_factory):
 
 @pytest.fixture(name="every", scope="session")
 def _every(tmp_path_factory):
-    """(fake, run): the same of all streams, those too that have to be selected; in short pages."""
-    with FakeHelpScout(build(60, customers=40), page_size=2) as fake:
+    """(fake, run): the same of all streams, those too that have to be selected, of one year; in
+    short pages."""
+    account = build(60, customers=40, span=YEAR / 2)
+    with FakeHelpScout(account, page_size=2) as fake:
         tap = Tap(fake, tmp_path_factory.mktemp("every"))
-        tap.configure(start_date=(fake.world.now - 5 * YEAR).isoformat())
+        tap.configure(start_date=(account.now - YEAR).isoformat())
         names = [entry["tap_stream_id"] for entry in tap.discover()["streams"]]
         yield fake, tap.good_run(catalog=tap.select(*names))
 

@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from tests.conftest import only
+from tests.conftest import Tap, only, world
+from tests.fake import FakeHelpScout
 from tests.readme import FENCE
 from tests.stand_ins import ROOT
 
@@ -72,9 +73,13 @@ def _tap(tap, copy, monkeypatch):
     return tap
 
 
-@pytest.fixture(name="run")
-def _run(tap):
-    return tap.good_run(catalog=only(tap.discover(), SHAPES))
+@pytest.fixture(name="followed", scope="module")
+def _followed(copy, tmp_path_factory):
+    """(fake, run): a run of the streams that the guide adds."""
+    with FakeHelpScout(world(20, 12)) as fake, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(copy))
+        tap = Tap(fake, tmp_path_factory.mktemp("followed"))
+        yield fake, tap.good_run(catalog=only(tap.discover(), SHAPES))
 
 
 def test_the_guide_shows_the_row_of_each_shape():
@@ -96,17 +101,20 @@ def test_new_streams_are_discovered(tap):
     }
 
 
-def test_only_the_new_streams_are_synced(run):
+def test_only_the_new_streams_are_synced(followed):
+    _, run = followed
     assert run.streams == SHAPES
     assert "tags: the API sends" not in run.log, "the guide's schema lacks a field"
 
 
-def test_a_list(fake, run):
+def test_a_list(followed):
+    fake, run = followed
     assert [row["id"] for row in run.records("tags")] == [row["id"] for row in fake.tables["tags"]]
     assert "tags" in run.bookmarks
 
 
-def test_a_bare_array_under_a_parent(fake, run):
+def test_a_bare_array_under_a_parent(followed):
+    fake, run = followed
     assert [(row["mailbox_id"], row["id"]) for row in run.records("saved_replies")] == [
         (mailbox, reply["id"])
         for mailbox, replies in fake.children["saved_replies"].items()
@@ -115,13 +123,15 @@ def test_a_bare_array_under_a_parent(fake, run):
     assert "chat_preview" in run.records("saved_replies")[1]
 
 
-def test_a_single_object(fake, run):
+def test_a_single_object(followed):
+    fake, run = followed
     rows = run.records("mailbox_routing")
     assert [row["mailbox_id"] for row in rows] == [row["id"] for row in fake.tables["mailboxes"]]
     assert all(row["assignment_method"] == "balanced" and row["user_ids"] for row in rows)
 
 
-def test_a_path_of_another_version(fake, run):
+def test_a_path_of_another_version(followed):
+    fake, run = followed
     assert [row["first_name"] for row in run.records("system_users")] == [
         row["firstName"] for row in fake.tables["system_users"]
     ]

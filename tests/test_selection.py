@@ -3,7 +3,7 @@
 import pytest
 
 from tests.test_discovery import TABLE, fields, metadata
-from tests.test_records import assert_complete, texts
+from tests.test_records import assert_complete
 
 
 def say(catalog, stream, *path, **words):

@@ -495,8 +495,7 @@ class Api(Account):
         asked = f"{urlencode(params)}&" if params else ""
         return {
             **{
-                relation: {"href": f"{base}?{asked}page={page}"}
-                for relation, page in pages.items()
+                relation: {"href": f"{base}?{asked}page={page}"} for relation, page in pages.items()
             },
             "page": {"href": base + "{?page}", "templated": True},
         }
