@@ -10,6 +10,7 @@ import atexit
 import json
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -56,14 +57,12 @@ class ForkServer:
             socket.send_fds(self._connection, [b"!"], files)
             self._connection.sendall(request.encode())
             pid = int(self._replies.readline())
-            self._connection.settimeout(timeout)
-            try:
-                code = int(self._replies.readline())
-            except TimeoutError:
+            in_time, _, _ = select.select([self._connection], [], [], timeout)
+            if not in_time:
                 os.kill(pid, signal.SIGKILL)
-                raise
-            finally:
-                self._connection.settimeout(None)
+            code = int(self._replies.readline())
+            if not in_time:
+                raise subprocess.TimeoutExpired(command, timeout)
             stdout.seek(0)
             stderr.seek(0)
             return subprocess.CompletedProcess(command, code, stdout.read(), stderr.read())

@@ -2,8 +2,8 @@
 
 Conversations, threads and customers are made when asked for, each from its own seed, so that an
 account of 50,000 conversations is there in a second and costs little memory; those made last are
-kept. A `World` never changes: the server that shows it keeps the edits. Dates are aware UTC datetimes of whole seconds;
-`stamp` writes them as the API does.
+kept. A `World` never changes: the server that shows it keeps the edits. Dates are aware UTC
+datetimes of whole seconds; `stamp` writes them as the API does.
 """
 
 import random
