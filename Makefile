@@ -20,7 +20,9 @@ MISSING = $(filter-out $(wildcard $(DEMO_READY)),$(DEMO_READY))
 help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: lint pytest ## Checks everything: lint, pytest
+# At the same time, where make can keep their output apart: what each says comes when it ends.
+test: ## Checks everything: lint, pytest
+	@$(MAKE) --no-print-directory $(if $(filter output-sync,$(.FEATURES)),-j 2 -Otarget) lint pytest
 
 lint: .venv/ready ## Checks format, imports, style and types
 	$(BIN)/ruff format --check .

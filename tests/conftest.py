@@ -14,18 +14,29 @@ import pytest
 from tap_helpscout.discover import discover
 from tests import examples  # pylint: disable=unused-import  # loads a profile
 from tests.fake import FakeHelpScout, build
-from tests.warm import WarmStart
+from tests.fork_server import ForkServer
 
 TAP = str(Path(sys.executable).with_name("tap-helpscout"))
 YEAR = timedelta(days=365)
+MADE_ONCE = {"whole", "every", "runs", "built", "authority", "followed"}  # fixtures
 WARNINGS = "error"  # a warning ends the tap
-COLD = os.environ.get("COLD") == "1"  # whether every run is a process begun anew
+ENVIRONMENT = dict(os.environ)  # before a test changes it
+# Short pages, so that lists have several and windows too. Of threads and ratings there are many for
+# each conversation, and the longest has 60.
+PAGE_SIZES = {None: 4, "threads": 20, "ratings": 20}
+USES_FORK_SERVER = os.environ.get("FORK_SERVER") != "0"  # else every run is a real process
 
 
 @functools.cache
-def warm_start():
+def fork_server():
     """One for all tests of this process."""
-    return WarmStart(Tap.env(None))
+    return ForkServer({**ENVIRONMENT, "PYTHONWARNINGS": WARNINGS})
+
+
+@functools.cache
+def world(conversations, customers):
+    """An account that begins alike in all tests of this process: each row is made once."""
+    return build(conversations, customers, seed=3)  # which has threads of all types and states
 
 
 def only(catalog, streams):
@@ -120,14 +131,17 @@ class Tap:
             command += ["--catalog", self.file("catalog.json", catalog)]
         return command
 
-    def run(self, *args, state=None, catalog=None, env=None, timeout=120, **popen):
-        command, env = self.command(*args, state=state, catalog=catalog), self.env(env)
-        if COLD or self.wrapper or popen or not warm_start().fits(env):
-            done = subprocess.run(  # the exit code is the caller's to judge
+    def done(self, command, env=None, timeout=120, **popen):
+        """What subprocess.run gives of a command, whatever its exit code."""
+        env = self.env(env)
+        if not USES_FORK_SERVER or self.wrapper or popen or not fork_server().fits(env):
+            return subprocess.run(
                 command, capture_output=True, timeout=timeout, env=env, check=False, **popen
             )
-        else:
-            done = warm_start().run(command, env, timeout)
+        return fork_server().run(command, env, timeout)
+
+    def run(self, *args, state=None, catalog=None, **kwargs):
+        done = self.done(self.command(*args, state=state, catalog=catalog), **kwargs)
         assert "Traceback" not in done.stderr.decode(), done.stderr.decode()
         return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -155,9 +169,9 @@ class Tap:
         return json.loads(self.run_raw("--discover"))
 
     def run_raw(self, *args):
-        return subprocess.run(
-            [TAP, *args], capture_output=True, check=True, timeout=60, env=self.env(None)
-        ).stdout
+        done = self.done([TAP, *args])
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     @staticmethod
     def select(*streams):
@@ -165,40 +179,43 @@ class Tap:
         return only(json.loads(json.dumps(discover())), streams)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the marks
 def pytest_collection_modifyitems(items):
     """What is made once for many tests is made by one worker alone."""
     for item in items:
-        for name in {"whole", "every", "runs"}.intersection(item.fixturenames):
+        for name in MADE_ONCE.intersection(item.fixturenames):
             item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(name="fake")
 def _fake():
-    """A small account, with pages small enough that lists have several and windows too."""
-    with FakeHelpScout(page_size=5) as fake:
+    """A small account, yet of more conversations and more customers than one window holds: 80."""
+    with FakeHelpScout(world(100, 90), page_sizes=dict(PAGE_SIZES)) as fake:
         yield fake
 
 
 @pytest.fixture(name="small_fake")
 def _small_fake():
     """An account small enough to be read many times."""
-    with FakeHelpScout(build(20, customers=12), page_size=5) as fake:
+    with FakeHelpScout(world(20, 12), page_sizes=dict(PAGE_SIZES)) as fake:
         yield fake
 
 
 @pytest.fixture(name="whole", scope="session")
 def _whole(tmp_path_factory):
     """(fake, run): a complete sync of an account that no test may change."""
-    with FakeHelpScout(page_size=5) as fake:
+    with FakeHelpScout(page_sizes={**PAGE_SIZES, None: 5}) as fake:
         yield fake, Tap(fake, tmp_path_factory.mktemp("whole")).good_run()
 
 
 @pytest.fixture(name="every", scope="session")
 def _every(tmp_path_factory):
-    """(fake, run): the same of all streams, those too that have to be selected; in short pages."""
-    with FakeHelpScout(build(60, customers=40), page_size=2) as fake:
+    """(fake, run): the same of all streams, those too that have to be selected, of one year; in
+    short pages."""
+    account = build(60, customers=40, span=YEAR / 2)
+    with FakeHelpScout(account, page_size=2) as fake:
         tap = Tap(fake, tmp_path_factory.mktemp("every"))
-        tap.configure(start_date=(fake.world.now - 5 * YEAR).isoformat())
+        tap.configure(start_date=(account.now - YEAR).isoformat())
         names = [entry["tap_stream_id"] for entry in tap.discover()["streams"]]
         yield fake, tap.good_run(catalog=tap.select(*names))
 

@@ -17,17 +17,11 @@ MOST_REQUESTS = 60
 def check(tap, *args, env=None, **kwargs):
     """(exit code, {name: (status, words)}, output, log)"""
     tap.fake.clear()
-    done = subprocess.run(
-        tap.command("--check", *args, **kwargs),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-        env=tap.env(env),
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    lines = [LINE.fullmatch(line).groups() for line in done.stdout.splitlines()]
-    return done.returncode, {name: (status, words) for name, status, words in lines}, done.stdout
+    done = tap.done(tap.command("--check", *args, **kwargs), env)
+    stdout, log = done.stdout.decode(), done.stderr.decode()
+    assert "Traceback" not in log, log
+    lines = [LINE.fullmatch(line).groups() for line in stdout.splitlines()]
+    return done.returncode, {name: (status, words) for name, status, words in lines}, stdout
 
 
 @pytest.fixture(name="account", scope="module")

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from tests.conftest import Run, Tap
+from tests.conftest import PAGE_SIZES, Run, Tap
 from tests.fake import FakeHelpScout, build
 from tests.target import Target
 
@@ -57,7 +57,8 @@ def _rng():
 
 @pytest.mark.parametrize("_", range(TIMES))
 def test_killed_at_any_line_and_resumed_the_tap_brings_every_row(tmp_path, rng, _):
-    with FakeHelpScout(build(seed=rng.random()), page_size=rng.choice((3, 5, 11))) as fake:
+    pages = {**PAGE_SIZES, None: rng.choice((2, 4, 9))}
+    with FakeHelpScout(build(100, customers=60, seed=rng.random()), page_sizes=pages) as fake:
         tap = Tap(fake, tmp_path)
         tap.configure(concurrency=rng.choice((1, 4, 8)))
         target = survive(tap, fake, rng, kills=rng.randint(1, 8))
@@ -67,7 +68,8 @@ def test_killed_at_any_line_and_resumed_the_tap_brings_every_row(tmp_path, rng, 
 @pytest.mark.parametrize("_", range(TIMES))
 def test_being_killed_costs_less_than_reading_everything_again(tmp_path, rng, _):
     # No bulk edit in so small an account: windows of some 40 rows.
-    with FakeHelpScout(build(199, seed=rng.random()), page_size=3) as fake:
+    pages = {**PAGE_SIZES, None: 3}
+    with FakeHelpScout(build(199, seed=rng.random()), page_sizes=pages) as fake:
         target = survive(Tap(fake, tmp_path), fake, rng, kills=3)
         assert not target.lacks(fake)
         assert target.emitted < 2 * sum(fake.truth_counts().values())

@@ -1,7 +1,6 @@
 """The streams that are read where they are selected: their records, second runs and refusals."""
 
 import re
-import subprocess
 from datetime import datetime, timedelta
 
 import jsonschema
@@ -96,7 +95,7 @@ def test_records_equal_their_source_field_by_field(every, name):
 def test_each_day_has_a_row_that_equals_its_report(every):
     fake, run = every
     records = run.records("company_report")
-    first = (fake.world.now - 5 * YEAR).date()
+    first = (fake.world.now - YEAR).date()
     days = (datetime.fromisoformat(run.bookmarks["company_report"][:10]).date() - first).days + 1
     assert [record["date"] for record in records] == [
         f"{first + number * DAY}T00:00:00Z" for number in range(days)
@@ -368,15 +367,9 @@ def test_the_inboxes_of_the_config_alone(fake, tap):
 
 def test_the_check_covers_them(fake, tap):
     fake.plan = "standard"
-    done = subprocess.run(
-        tap.command("--check", catalog=tap.select(*MORE)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+    done = tap.done(tap.command("--check", catalog=tap.select(*MORE)))
     assert done.returncode == 1
-    found = dict(re.findall(r"^(\w+) +(ok|failed) ", done.stdout, re.MULTILINE))
+    found = dict(re.findall(r"^(\w+) +(ok|failed) ", done.stdout.decode(), re.MULTILINE))
     assert {name: found[name] for name in MORE} == {
         name: "failed" if name == "company_report" else "ok" for name in MORE
     }
@@ -387,13 +380,7 @@ def test_the_check_covers_them(fake, tap):
 )
 def test_the_check_tries_a_detail(fake, tap, path, name):
     fake.fault(403, path=path, times=None)
-    done = subprocess.run(
-        tap.command("--check", catalog=tap.select(*MORE)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+    done = tap.done(tap.command("--check", catalog=tap.select(*MORE)))
     assert done.returncode == 1
-    assert re.search(rf"^{name} +failed .*deselect the stream", done.stdout, re.MULTILINE)
-    assert f"{DAYS + 1} days since" in done.stdout
+    assert re.search(rf"^{name} +failed .*deselect the stream", done.stdout.decode(), re.MULTILINE)
+    assert f"{DAYS + 1} days since" in done.stdout.decode()

@@ -13,14 +13,16 @@ import pytest
 
 from tap_helpscout.streams import STREAMS
 from tests import stand_ins
+from tests.conftest import world
 from tests.fake import FakeHelpScout
 from tests.readme import FENCE, README, SECTIONS, blocks, section
 from tests.test_state import open_starts
 
-START, OAUTH = "Five minutes to first data", "Accounts of others: OAuth"
+START, DAILY = "Five minutes to first data", "Every day"
+OAUTH = "Accounts of others: OAuth"
 CODE = "a-code-from-the-browser"
 # Blocks that are marked `<!-- not run: why -->` in the README: section, and the block's first word.
-NOT_RUN = [("Questions it answers", "psql"), ("Every day", "mkdir")]
+NOT_RUN = [("Questions it answers", "psql"), (DAILY, "mkdir")]
 # Blocks that begin so are run in the folder of the repository, as the text before them says.
 IN_REPOSITORY = "cp examples/"
 PROGRAMS = {
@@ -88,7 +90,7 @@ def _session(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
 
-    with Authorizing() as fake:
+    with Authorizing(world(60, 40)) as fake:
 
         def run(*texts):
             script = "".join(
@@ -139,6 +141,8 @@ def test_every_block_is_run_or_says_why_not():
         NOT_RUN
     )
     assert len(found) == len(list(FENCE.finditer(README)))
+    # Each of which a test below runs.
+    assert {heading for heading in SECTIONS if commands(heading)} == {START, DAILY, OAUTH}
     assert len(found) * 2 == len(re.findall(r"^```", README, re.MULTILINE))
 
 
@@ -158,18 +162,9 @@ def test_five_minutes(session):
     assert (folder / "config.json").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize(
-    "heading",
-    [heading for heading in SECTIONS if commands(heading) and heading not in (START, OAUTH)],
-)
-def test_commands_of(session, heading):
-    _, _, run = session
-    run(*commands(START), *commands(heading))
-
-
 def test_the_catalog_that_is_selected_as_shown_leaves_the_report_out(session):
     fake, folder, run = session
-    selection = commands("Every day")[1]
+    selection = commands(DAILY)[1]
     run(*commands(START))
     before = arrived(folder, "customers")
     assert any("background" in customer for customer in before)
@@ -208,7 +203,7 @@ def test_the_weekly_catalog_finds_deletions(session):
 
 def test_the_script_goes_on_from_the_last_state_and_keeps_the_exit_code(session):
     fake, folder, run = session
-    run(*commands(START), *commands("Every day"))
+    run(*commands(START), *commands(DAILY))
     before, edited = arrived(folder, "conversations"), fake.conversation_ids[-1]
     fake.touch(edited)
     fake.fault(400, "/v2/teams$")

@@ -443,6 +443,12 @@ def test_a_second_signal_ends_the_target_too(night: Night) -> None:
 # With the real tap.
 
 
+@pytest.fixture(name="fake")
+def _fake(small_fake: FakeHelpScout) -> FakeHelpScout:
+    small_fake.page_sizes[None] = 1  # several windows all the same
+    return small_fake
+
+
 @pytest.fixture(name="real")
 def _real(night: Night, fake: FakeHelpScout) -> Night:
     """The real tap, reading the fake; a target that stores each line as it comes."""

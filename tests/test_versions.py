@@ -661,7 +661,7 @@ def test_no_row_that_exists_is_ever_taken_away(tmp_path, seed):
         fake.members[802] = fake.members[802][:-1] or [501]
         fake.clock_offset += 1
 
-    with FakeHelpScout(build(60, customers=40, seed=seed), page_size=3) as fake:
+    with FakeHelpScout(build(40, customers=30, seed=seed), page_size=2) as fake:
         tap, target = Tap(fake, tmp_path), Target()
         tap.configure(concurrency=rng.choice((1, 4)), emit_activate_version_messages=True)
         nightly = tap.discover()
@@ -669,10 +669,10 @@ def test_no_row_that_exists_is_ever_taken_away(tmp_path, seed):
         for _ in range(4):
             fake.clock_offset += 3600
             for _ in range(3):
-                fake.before(change, path="/v2/c", skip=rng.randint(0, 60))
+                fake.before(change, path="/v2/c", skip=rng.randint(0, 50))
             catalog = rng.choice((nightly, weekly, weekly))
             if rng.random() < 0.5:
-                tap_run = killed(tap, target.state, rng.randint(50, 500), catalog)
+                tap_run = killed(tap, target.state, rng.randint(30, 350), catalog)
                 target.load(tap_run, keeps_all=rng.random() < 0.5)
             else:
                 target.load(tap.run(state=target.state, catalog=catalog))

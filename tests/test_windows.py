@@ -101,7 +101,7 @@ def test_windows_are_small_and_a_guess_that_is_too_large_costs_one_request(whole
 
 def test_what_the_list_may_still_be_filling_is_read_apart(tap, fake):
     """There, a row that comes while another leaves would not show in their number."""
-    tap.configure(start_date=stamp(quiet(fake, 0.8)))
+    tap.configure(start_date=stamp(quiet(fake, 0.5)))
     run = tap.good_run(catalog=tap.select("conversations"))
     settled = stamp(moment(run.bookmarks["conversations"]) - timedelta(seconds=600))
     windows = pages(fake, "conversations")
@@ -112,15 +112,17 @@ def test_what_the_list_may_still_be_filling_is_read_apart(tap, fake):
 
 @pytest.mark.parametrize(
     "since_inclusive, until_inclusive, page_size",
-    [(True, True, 1), (True, False, 3), (False, True, 3), (False, False, 1)],
+    [(True, True, 1), (True, False, 2), (False, True, 2), (False, False, 1)],
 )
 def test_no_row_falls_between_windows_whether_ends_are_inclusive_or_not(
     tap, fake, since_inclusive, until_inclusive, page_size
 ):
-    crowd(fake, seconds=100)  # every second has rows, so every end of a window meets some
-    fake.set(page_size=page_size, since_inclusive=since_inclusive, until_inclusive=until_inclusive)
+    crowd(fake, seconds=50)  # every second has rows, so every end of a window meets some
+    fake.page_sizes[None] = page_size
+    fake.set(since_inclusive=since_inclusive, until_inclusive=until_inclusive)
     run = tap.good_run(catalog=tap.select(*LISTS, "conversation_threads"))
     assert_complete(run, fake, *LISTS, "conversation_threads")
+    assert "cannot be relied on" not in run.log  # what a gap would lead to: all is read again
     assert len({window for window, _ in asked(fake, "conversations")}) > 3
     for stream in LISTS:
         # Only those in the seconds that windows share come twice.
@@ -144,12 +146,11 @@ def test_neighbouring_runs_share_their_second_too(tap, fake, since_inclusive, un
     assert set(run.ids("customers")) == {fake.customer_ids[0]}
 
 
-@pytest.mark.parametrize("page_size", [1, 5])
+@pytest.mark.parametrize("page_size", [1, 2])
 def test_a_second_with_more_rows_than_a_window_holds_is_read_whole(tap, fake, page_size):
-    burst = max(set(dates(fake, "conversations")), key=dates(fake, "conversations").count)
-    assert dates(fake, "conversations").count(burst) == 60
     at = fake.world.now - timedelta(days=3)
-    for key in fake.customer_ids[:70]:
+    fake.bulk_touch(fake.conversation_ids[:60], at)
+    for key in fake.customer_ids[:60]:
         fake.touch_customer(key, at)
     fake.set(page_size=page_size)
     run = tap.good_run(catalog=tap.select(*LISTS))
@@ -157,7 +158,7 @@ def test_a_second_with_more_rows_than_a_window_holds_is_read_whole(tap, fake, pa
     states = [
         state["value"]["bookmarks"].get("conversations", "") for state in run.of_type("STATE")
     ]
-    assert len(set(states)) >= 200 / (PAGES * page_size)
+    assert len(set(states)) >= 100 / (PAGES * page_size)
 
 
 @pytest.mark.parametrize(

@@ -224,10 +224,10 @@ class Api(Account):
             found = [
                 pair
                 for pair, row in rows.items()
-                if (not fits or fits(row)) and first <= row.get("createdAt", first) <= last
+                if (not fits or fits(row)) and first <= (row.get("createdAt") or first) <= last
             ]
             if field == "createdAt":
-                found.sort(key=lambda pair: (rows[pair].get("createdAt", ""), pair[1]))
+                found.sort(key=lambda pair: (rows[pair].get("createdAt") or "", pair[1]))
         if field == "id":
             found.sort(key=lambda pair: pair[1])
         if order == "desc":
@@ -493,10 +493,11 @@ class Api(Account):
 
     def _links(self, query: Query, pages: dict[str, int]) -> Row:
         base = self.url + query.path
+        params = {name: value for name, value in query.params.items() if name != "page"}
+        asked = f"{urlencode(params)}&" if params else ""
         return {
             **{
-                relation: {"href": f"{base}?{urlencode({**query.params, 'page': page})}"}
-                for relation, page in pages.items()
+                relation: {"href": f"{base}?{asked}page={page}"} for relation, page in pages.items()
             },
             "page": {"href": base + "{?page}", "templated": True},
         }

@@ -1,14 +1,14 @@
 """A made-up Help Scout account: the same numbers give the same account, to the last comma.
 
 Conversations, threads and customers are made when asked for, each from its own seed, so that an
-account of 50,000 conversations is there in a second and costs little memory. A `World` never
-changes: the server that shows it keeps the edits. Dates are aware UTC datetimes of whole seconds;
-`stamp` writes them as the API does.
+account of 50,000 conversations is there in a second and costs little memory; those made last are
+kept. A `World` never changes: the server that shows it keeps the edits. Dates are aware UTC
+datetimes of whole seconds; `stamp` writes them as the API does.
 """
 
 import random
 from datetime import datetime, timedelta, timezone
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 API = "https://api.helpscout.net/v2"
@@ -16,6 +16,7 @@ YEARS = timedelta(days=4 * 365)
 QUIET = timedelta(days=1)  # nothing changes that shortly before the world's `now`
 BURST = 60  # conversations that a bulk edit changed in one second
 LONGEST = 60  # threads in a conversation
+KEPT = 300  # conversations whose rows are kept: all of a small account
 SURE = {7: ("email", LONGEST), 13: ("chat", 9)}  # by position: what each seed must have
 
 FIRST = (
@@ -164,12 +165,14 @@ def counts(thread):
     return thread["type"] != "lineitem" and thread["state"] == "published"
 
 
-def build(conversations=200, customers=None, seed=1, now=None):
-    """An account as of `now`; changes lie up to four years back and grow denser towards it."""
+def build(conversations=200, customers=None, seed=1, now=None, span=YEARS):
+    """An account as of `now`; changes lie up to `span` back and grow denser towards it."""
     now = (now or datetime.now(timezone.utc)).replace(microsecond=0)
     customers = max(120, conversations // 2) if customers is None else customers
     rng = random.Random(seed)
-    times = sorted((_times(rng, now) for _ in range(conversations)), key=lambda times: times[0])
+    times = sorted(
+        (_times(rng, now, span) for _ in range(conversations)), key=lambda times: times[0]
+    )
     if conversations >= 200:
         burst = now - timedelta(days=40)
         settled = [i for i, (_, last, _) in enumerate(times) if last < burst]
@@ -177,7 +180,9 @@ def build(conversations=200, customers=None, seed=1, now=None):
             times[i] = (*times[i][:2], burst)
     rated_share = max(0.05, min(1, 300 / max(conversations, 1)))
     plans = [_plan(rng, i, *times[i], rated_share) for i in range(conversations)]
-    return World(seed, now, plans, {310_000 + i * 2: _times(rng, now) for i in range(customers)})
+    return World(
+        seed, now, plans, {310_000 + i * 2: _times(rng, now, span) for i in range(customers)}
+    )
 
 
 def _plan(rng, i, created, last, modified, rated_share):
@@ -198,9 +203,9 @@ def _plan(rng, i, created, last, modified, rated_share):
     )
 
 
-def _times(rng, now):
+def _times(rng, now, span):
     """When something began, was last heard of, and was last modified."""
-    modified = now - QUIET - timedelta(seconds=60 + int(YEARS.total_seconds() * rng.random() ** 3))
+    modified = now - QUIET - timedelta(seconds=60 + int(span.total_seconds() * rng.random() ** 3))
     last = modified - timedelta(
         seconds=int(rng.expovariate(1 / 90_000)) if rng.random() < 0.5 else 0
     )
@@ -235,6 +240,9 @@ class World:
             "saved_replies": SAVED_REPLIES,
             "mailbox_routing": self._routing(),
         }
+        self.conversation = lru_cache(KEPT)(self._conversation)
+        self.threads = lru_cache(KEPT)(self._threads)
+        self.customer = lru_cache(KEPT)(self._customer)
         self._assignees = [
             {
                 "id": user["id"],
@@ -264,7 +272,7 @@ class World:
             return 0
         return self._customer_ids[plan.number * 31 % len(self._customer_ids)]
 
-    def conversation(self, plan):
+    def _conversation(self, plan):
         key = plan.id
         rng = random.Random(self.seed * 7_919 + key)
         outline = self._outline(plan)[0]
@@ -340,7 +348,7 @@ class World:
                 row.pop(date, None)
         return row
 
-    def threads(self, plan):
+    def _threads(self, plan):
         """Newest first, as the API lists them."""
         outline, rng = self._outline(plan)
         span = (plan.last - plan.created).total_seconds() / max(plan.length - 1, 1)
@@ -449,7 +457,7 @@ class World:
                     "comments": rng.choice((None, "", *SENTENCES)),
                 }
 
-    def customer(self, key):
+    def _customer(self, key):
         created, _, modified = self.customer_times[key]
         rng = random.Random(self.seed * 15_485_863 + key)
         first, last, email = self._name(key)

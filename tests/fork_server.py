@@ -1,15 +1,16 @@
-"""Runs of the command without its imports, which take longer than most runs of a test.
+"""A fork server: runs of the command without its imports, which take longer than most tests' runs.
 
 A process that has imported the tap, as the command does, is copied for each run: fork without exec.
 The copy has its own arguments, environment, folder and files, and calls what the command calls. The
-runs that a test starts, wraps or gives an environment of its own begin anew all the same; with
-COLD=1, as in CI, every run does.
+runs that a test starts, wraps or gives an environment of its own are real processes all the same;
+with FORK_SERVER=0, as in CI, every run is one.
 """
 
 import atexit
 import json
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 FILES = 2  # that are handed over with each request: stdout, stderr
 
 
-class WarmStart:
+class ForkServer:
     """The process, started by the first run; it ends with this one."""
 
     def __init__(self, env):
@@ -56,14 +57,12 @@ class WarmStart:
             socket.send_fds(self._connection, [b"!"], files)
             self._connection.sendall(request.encode())
             pid = int(self._replies.readline())
-            self._connection.settimeout(timeout)
-            try:
-                code = int(self._replies.readline())
-            except TimeoutError:
+            in_time, _, _ = select.select([self._connection], [], [], timeout)
+            if not in_time:
                 os.kill(pid, signal.SIGKILL)
-                raise
-            finally:
-                self._connection.settimeout(None)
+            code = int(self._replies.readline())
+            if not in_time:
+                raise subprocess.TimeoutExpired(command, timeout)
             stdout.seek(0)
             stderr.seek(0)
             return subprocess.CompletedProcess(command, code, stdout.read(), stderr.read())
