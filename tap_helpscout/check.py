@@ -41,11 +41,9 @@ COUNTED_PARENTS = 3
 # itself.
 COUNTED_MAILBOXES = 3
 # Measured: a list in windows takes so many times its pages, with probes and windows that were
-# refused; a parent whose children are listed takes so many requests; and until embedded children
-# are used, and later as samples, so many listings are compared.
+# refused; and a parent whose children are listed takes so many requests.
 REQUESTS_PER_PAGE = 1.1
 REQUESTS_PER_LISTING = 1.2
-COMPARED_LISTINGS = 20
 
 
 class Status(Enum):
@@ -273,8 +271,11 @@ class Check:
     ) -> Iterator[Line]:
         """Compares some listings with what was embedded, as a run does before it uses it."""
         name, embed = f"embedded {verifier.name}", child.stream.embed
-        telling = [row for row in parents if verifier.waits_for(row)]
-        telling = [row for row in telling if verifier.is_comparable(row)]
+        telling = [
+            row
+            for row in parents
+            if verifier.is_comparable(row) and verifier.count_telling(verifier.embedded(row))
+        ]
         telling.sort(key=lambda row: len(verifier.embedded(row)))  # short lists take one request
         compared = [
             self._compare(child.stream, verifier, row) for row in telling[:COMPARED_PARENTS]
@@ -291,7 +292,8 @@ class Check:
         elif embed and parents:
             words = f"none with a {embed.telling_kind} in the sample: compared during the sync"
             yield Line(name, Status.OK, words)
-        requests = number * share * REQUESTS_PER_LISTING + min(COMPARED_LISTINGS, number)
+        compared_later = min(verifier.listings_to_expect, number)
+        requests = number * share * REQUESTS_PER_LISTING + compared_later
         self._size.add(requests, number * max(children, 1))
         if child.selected:
             words = f"about {round(number * children)}, {round(100 * share)} % of parents by a list"

@@ -3,8 +3,7 @@
 A page of conversations with `embed=threads` saves a request for each. The documentation says that
 threads of chats come cut, and nothing of others:
 https://developer.helpscout.com/mailbox-api/endpoints/conversations/list
-So embedded children are compared with listed ones before any is used, then at every second parent
-until all kinds of them were seen, and later at ever fewer.
+So embedded children are compared with listed ones before any is used, and later now and then.
 """
 
 from collections.abc import Callable
@@ -28,6 +27,7 @@ ENOUGH_MATCHES = 100
 # Our choice: the 25th use of embedded children is checked by a listing, then the 75th, 225th, ...
 FIRST_SAMPLE = 25
 SAMPLE_FACTOR = 3
+FEW_LISTINGS = 20  # measured: until the first listing that tells has come, and as samples
 FIRST_TRIES = 3  # our choice: an embed that has not worked yet is given up sooner
 MAX_FAILURES = 3  # our choice: so many pages that fail with the embed, and it is asked for no more
 
@@ -94,7 +94,6 @@ class EmbedVerifier:
         self._numbers, self._sizes = CutDetector(), CutDetector()
         self._unshown_kinds = set(embed.kinds)
         self._has_matched_telling = False
-        self._was_compared = False
         self._matches = 0
         self._uses = 0
         self._next_sample = FIRST_SAMPLE
@@ -141,17 +140,13 @@ class EmbedVerifier:
         if self.state is EmbedState.DISABLED or not self.is_comparable(parent):
             return Treatment.LIST
         children = self.embedded(parent)
-        if self._may_be_cut(children) or self._takes_a_turn_to_compare():
+        is_unverified = self.state is EmbedState.UNVERIFIED
+        if is_unverified or self._may_be_cut(children) or self._is_next_sample():
             return Treatment.LIST_AND_COMPARE
         self._uses += 1
         return Treatment.USE
 
-    def _takes_a_turn_to_compare(self) -> bool:
-        """All of them until a telling listing has matched; then every other one until all kinds
-        were shown; later ever fewer."""
-        if self.state is EmbedState.UNVERIFIED:
-            self._was_compared = not (self._was_compared and self._has_matched_telling)
-            return self._was_compared
+    def _is_next_sample(self) -> bool:
         if self._uses + 1 < self._next_sample:
             return False
         self._next_sample *= SAMPLE_FACTOR
@@ -163,13 +158,19 @@ class EmbedVerifier:
         return bool(children) and self.embed.may_be_whole(parent, children)
 
     def waits_for(self, parent: Row) -> bool:
-        """Whether the listing of this parent is waited for, since it may decide how all that follow
-        are read."""
+        """Whether the listing of this parent is waited for, since it decides how all that follow are
+        read."""
         return (
             self.state is EmbedState.UNVERIFIED
-            and not self._has_matched_telling
+            and not self._unshown_kinds
             and self.count_telling(self.embedded(parent)) > 0
         )
+
+    @property
+    def listings_to_expect(self) -> int:
+        """How many parents are listed before the embedded children of others are used, as far as is
+        known now, and as samples later on."""
+        return ENOUGH_MATCHES if self._unshown_kinds else FEW_LISTINGS
 
     def matched(self, children: list[Row]) -> None:
         """A listing has brought just these embedded children."""
