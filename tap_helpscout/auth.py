@@ -101,16 +101,18 @@ class Tokens:
                 "account is your own"
             )
         deadline = TIMEOUTS_PER_LOCK * self._config.request_timeout
-        # A refresh token's successor comes once: nothing is to end the run in between.
-        with self._unbroken, locked(self._path, max(deadline, SHORTEST_LOCK_DEADLINE)):
+        with locked(self._path, max(deadline, SHORTEST_LOCK_DEADLINE)):
             document = self._read_again()
             if token := self._adopt_if_alive(document):
                 return token
             refresh_token = _text(document, "refresh_token")
-            if refresh_token:
+            if not refresh_token:
+                return self._keep(document, self._request_tokens(""))
+            # A refresh token's successor comes once: nothing is to end the run in between.
+            with self._unbroken:
                 self._transport.redactor.add(refresh_token)
                 self._prove_that_it_can_be_saved(document)
-            return self._keep(document, self._request_tokens(refresh_token))
+                return self._keep(document, self._request_tokens(refresh_token))
 
     def _read_again(self) -> dict[str, Any]:
         """The config file as it is now: another run may have written new tokens to it."""

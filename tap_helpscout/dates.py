@@ -14,6 +14,8 @@ def parse_datetime(text: object) -> datetime:
     """
     if not isinstance(text, str):
         raise ValueError("it is not text, as a date like 2020-01-31T00:00:00Z is")
+    if not text.isascii():  # older versions of ciso8601 crash at half a surrogate pair
+        raise ValueError(f"{text!r} is not a date like 2020-01-31T00:00:00Z")
     try:
         parsed = ciso8601.parse_datetime(text)
         if parsed.tzinfo:

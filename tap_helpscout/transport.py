@@ -271,7 +271,7 @@ class Transport:
             self.redactor.add(password, unquote(password))
         try:
             url = proxy if "//" in proxy else f"http://{proxy}"
-            is_usable = bool(urllib3.util.parse_url(url).host)
+            is_usable = bool(urllib3.util.parse_url(url).host) and not re.search(r"\s", url)
         except (TypeError, ValueError, urllib3.exceptions.HTTPError):
             is_usable = False
         if not is_usable:

@@ -297,7 +297,10 @@ def test_a_json_error_shows_its_place(tap, fake, what):
     content = '{\n  "client_id": "a",\n}'
     run = tap.run(f"--{what}", tap.file("broken.json", content))
     assert run.code == 1 and not fake.requests
-    assert run.log.splitlines()[-3:] == ['      "client_id": "*",', "    }", "    ^"]
+    shown = ['      "client_id": "*",', "    }", "    ^"]
+    if sys.version_info >= (3, 13):  # which says that the comma is wrong
+        shown = ['      "client_id": "*",', "                     ^"]
+    assert run.log.splitlines()[-len(shown) :] == shown
 
 
 @pytest.mark.parametrize("has_refresh_token", [False, True])

@@ -29,7 +29,7 @@ def test_the_suite_passes(name):
         pytest.skip("`make test` runs the suite in this Python")
     folder = installed(f"tests-{name}", python=interpreter(version))
     done = subprocess.run(
-        [folder / "python", "-m", "pytest", "-n", WORKERS],
+        [folder / "python", "-m", "pytest", "-n", WORKERS, "--dist", "loadgroup"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

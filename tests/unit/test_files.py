@@ -159,9 +159,9 @@ def test_no_value_of_a_line_is_shown(path, line, secret):
 
 
 def test_of_a_long_line_only_the_part_around_the_error_is_shown(path):
-    content = '{"a": [' + "1, " * 5000 + "], " + '"b": 1' * 2 + "," * 5000
+    content = '{"a": [' + "1, " * 5000 + ";], " + '"b": 1' * 2 + "," * 5000
     (line,), column = shown(path, content)
-    assert len(line) <= 2 * files.SHOWN_CHARACTERS and line[column] == "]"
+    assert len(line) <= 2 * files.SHOWN_CHARACTERS and line[column] == ";"
 
 
 def test_a_line_with_control_characters_stays_one_line(path):
