@@ -101,18 +101,19 @@ class Tokens:
                 "account is your own"
             )
         deadline = TIMEOUTS_PER_LOCK * self._config.request_timeout
-        with locked(self._path, max(deadline, SHORTEST_LOCK_DEADLINE)):
+        # A refresh token's successor comes once: nothing is to end the run in between. A message that
+        # is being written is waited for before the lock is taken, which another run may need.
+        unbroken = self._unbroken if self._config.refresh_token else contextlib.nullcontext()
+        with unbroken, locked(self._path, max(deadline, SHORTEST_LOCK_DEADLINE)):
             document = self._read_again()
             if token := self._adopt_if_alive(document):
                 return token
-            refresh_token = _text(document, "refresh_token")
-            if not refresh_token:
-                return self._keep(document, self._request_tokens(""))
-            # A refresh token's successor comes once: nothing is to end the run in between.
-            with self._unbroken:
+            # One that was added meanwhile is for the next run.
+            refresh_token = self._config.refresh_token and _text(document, "refresh_token")
+            if refresh_token:
                 self._transport.redactor.add(refresh_token)
                 self._prove_that_it_can_be_saved(document)
-                return self._keep(document, self._request_tokens(refresh_token))
+            return self._keep(document, self._request_tokens(refresh_token or ""))
 
     def _read_again(self) -> dict[str, Any]:
         """The config file as it is now: another run may have written new tokens to it."""

@@ -299,7 +299,7 @@ def test_a_json_error_shows_its_place(tap, fake, what):
     assert run.code == 1 and not fake.requests
     shown = ['      "client_id": "*",', "    }", "    ^"]
     if sys.version_info >= (3, 13):  # which says that the comma is wrong
-        shown = ['      "client_id": "*",', "                     ^"]
+        shown = ['      "client_id": "*",', "                      ^"]
     assert run.log.splitlines()[-len(shown) :] == shown
 
 
