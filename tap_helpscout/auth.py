@@ -101,8 +101,8 @@ class Tokens:
                 "account is your own"
             )
         deadline = TIMEOUTS_PER_LOCK * self._config.request_timeout
-        # A refresh token's successor comes once: nothing is to end the run in between. A message that
-        # is being written is waited for before the lock is taken, which another run may need.
+        # A refresh token's successor comes once: nothing is to end the run in between. A message
+        # that is being written is waited for before the lock is taken: another run may need that.
         unbroken = self._unbroken if self._config.refresh_token else contextlib.nullcontext()
         with unbroken, locked(self._path, max(deadline, SHORTEST_LOCK_DEADLINE)):
             document = self._read_again()

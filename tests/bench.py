@@ -1,9 +1,9 @@
 """Measures the tap beside published tap-helpscout, both against the fake: `make bench`.
 
-Prints two tables, the first of which is that of the README's section Speed, and writes docs/bench.md
-with both. Their figures are in docs/bench.json, of which bench_picture.py draws docs/bench.svg. Ends
-with 1 where a goal is missed that does not depend on how busy the machine is; what is timed is only
-printed.
+Prints two tables, the first of which is that of the README's section Speed, and writes
+docs/bench.md with both. Their figures are in docs/bench.json, of which bench_picture.py draws docs/bench.svg.
+Ends with 1 where a goal is missed that does not depend on how busy the machine is; what is timed is
+only printed.
 """
 
 import argparse

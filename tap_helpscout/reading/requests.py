@@ -28,8 +28,8 @@ class RequestBound:
         self._stream = stream
         self._sent = itertools.count(1)
         self._announced = 1
-        # What is announced may be capped, so that pages are counted too. A page is known by its first
-        # row: one that comes again does not make the list longer.
+        # What is announced may be capped, so that pages are counted too. A page is known by its
+        # first row: one that comes again does not make the list longer.
         self._first_rows: set[int] = set()
 
     @property
