@@ -158,11 +158,11 @@ class EmbedVerifier:
         return bool(children) and self.embed.may_be_whole(parent, children)
 
     def waits_for(self, parent: Row) -> bool:
-        """Whether the listing of this parent is waited for, since it decides how all that follow
-        are read."""
+        """Whether the listing of this parent is waited for, since it may decide how all that
+        follow are read."""
         return (
             self.state is EmbedState.UNVERIFIED
-            and not self._unshown_kinds
+            and not self._has_matched_telling
             and self.count_telling(self.embedded(parent)) > 0
         )
 
