@@ -61,8 +61,8 @@ MAIN_PAIR = ("conversations", "conversation_threads")
 # Before windows and embedded threads had to be proved on each account; what that may cost.
 REQUESTS_BEFORE = {"2,000 conversations": 192, "10,000 conversations": 975, "2,000 customers": 46}
 PROBES, SAMPLES = 6, 0.02
-# Every conversation's threads are listed until each kind was seen embedded, which takes longer where
-# one is rare: for every other one so few requests are saved that no row is risked for them.
+# Every conversation's threads are listed until each kind was seen embedded, which takes longer
+# where one is rare.
 PROOFS = 15
 # Milliseconds of CPU per row before records had to fit their schemas, and those of 1.2.2 in the
 # same run: only their ratio holds on another machine.
