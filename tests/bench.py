@@ -63,7 +63,7 @@ REQUESTS_BEFORE = {"2,000 conversations": 192, "10,000 conversations": 975, "2,0
 PROBES, SAMPLES = 6, 0.02
 # Every conversation's threads are listed until each kind was seen embedded, which takes longer
 # where one is rare.
-PROOFS = 15
+PROOFS = 30
 # Milliseconds of CPU per row before records had to fit their schemas, and those of 1.2.2 in the
 # same run: only their ratio holds on another machine.
 CPU_BEFORE, CPU_PUBLISHED_THEN = 0.173, 1.162
