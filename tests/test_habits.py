@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.conftest import Tap
 from tests.examples import examples
 from tests.fake import FakeHelpScout, build, stamp
+from tests.fake.habits import Habits
 from tests.target import Target
 
 # Few enough to be read often; pages small enough for several windows of several pages.
@@ -104,8 +105,11 @@ def sync(tap, target):
     run = target.load(tap.run(state=target.state, catalog=tap.select(*STREAMS), timeout=60))
     assert len(tap.fake.requests) <= FACTOR * least_requests(tap.fake) + MORE
     lacking = target.lacks(tap.fake, *STREAMS)
+    # What is dated later than the time that the tap knows comes in the next run.
+    tells_the_time = tap.fake.date_header == Habits().date_header
     for stream, records in lacking.items():
-        assert run.code == 1 and f"{stream} is incomplete" in run.log, (stream, run.log)
+        is_told = run.code == 1 and f"{stream} is incomplete" in run.log
+        assert is_told or not tells_the_time, (stream, run.log)
         bookmark = run.bookmarks.get(stream, "")
         assert all(bookmark < modified(tap.fake, stream, record) for record in records)
     # What was used before an embed was disproved may be right by chance.
