@@ -84,7 +84,9 @@ class NewestFirst:
         self._links.add(page)
         if not page.rows or (repeats_last and is_past_end):
             return None
-        return page.number + 1 if page.is_full or page.next else None
+        # Where a page does not say how long it can be, the longest so far is full.
+        is_full = len(page.rows) >= self._page_size if page.size is None else page.is_full
+        return page.number + 1 if is_full or page.next else None
 
     def _note_dates(self, page: Page) -> None:
         for row in (page.rows[:1] if not self._dates else []) + page.rows[-1:]:

@@ -134,6 +134,16 @@ def test_fewer_rows_than_counted_are_read_again_and_then_told(total, verdict):
     assert passes(*[dated(3, 2, 1)] * 2, totals=[total] * 2) == [Verdict.READ_AGAIN, verdict]
 
 
+def test_a_page_that_does_not_say_how_long_it_can_be_is_followed_by_another():
+    rows = dated(9, 8, 7, 6, 5)
+
+    def fetch_page(number):
+        return Page(rows[2 * number - 2 : 2 * number], number)
+
+    reading = read_newest_first(CUSTOMERS, fetch_page, lambda: iter(()))
+    assert [row for part in reading for row in part] == rows
+
+
 @pytest.mark.parametrize("totals", [True, False])
 def test_a_list_that_is_cut_ends_in_an_error(totals):
     rows = dated(9, 8, 7, 6, 5, 4, 3, 2, 1)
