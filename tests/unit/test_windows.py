@@ -118,7 +118,8 @@ class Customers:
             (second, key) for key, second in self.rows.items() if first <= second <= last
         )
         page = int(params.get("page", 1))
-        self.asked.append((window, page))
+        if (page - 1) * self.size < len(found) or page == 1:  # a full page is followed by one more
+            self.asked.append((window, page))
         return page_of([row(key) for _, key in found], page, self.size)
 
     def last_second(self, high):
