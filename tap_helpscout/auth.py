@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, TypeGuard
 
 from tap_helpscout.config import Config
 from tap_helpscout.dates import datetime_or_none, format_datetime
@@ -109,11 +109,11 @@ class Tokens:
             if token := self._adopt_if_alive(document):
                 return token
             # One that was added meanwhile is for the next run.
-            refresh_token = self._config.refresh_token and _text(document, "refresh_token")
+            refresh_token = _text(document, "refresh_token") if self._config.refresh_token else ""
             if refresh_token:
                 self._transport.redactor.add(refresh_token)
                 self._prove_that_it_can_be_saved(document)
-            return self._keep(document, self._request_tokens(refresh_token or ""))
+            return self._keep(document, self._request_tokens(refresh_token))
 
     def _read_again(self) -> dict[str, Any]:
         """The config file as it is now: another run may have written new tokens to it."""
@@ -190,7 +190,7 @@ class Tokens:
                 "lost. The access token has been kept and serves until it expires; if runs are "
                 "refused then, authorize the app again (README.md, OAuth)"
             )
-        if not isinstance(token, str) or not _is_token(token):
+        if not _is_token(token):
             raise RetriableError(f"POST {TOKEN_PATH} answered without an access_token")
         return token
 
@@ -218,7 +218,7 @@ def _text(document: Mapping[str, Any], name: str) -> str:
     return str(document.get(name) or "").strip()
 
 
-def _is_token(value: Any) -> bool:
+def _is_token(value: Any) -> TypeGuard[str]:
     """Whether it can be sent, and be read again by a next run."""
     return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
 

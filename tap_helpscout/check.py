@@ -214,7 +214,7 @@ class Check:
     # -- lists that are read in windows ----------------------------------------------------------
 
     def _range(self, root: StreamRun) -> Iterator[Line]:
-        child = next((run for run in root.children if run.verifier), None)
+        child = root.embedded_child
         verifier = child.verifier if child else None
         settled = seconds_before(self._end, self._config.lookback_seconds)
         reader = partial(RangeReader, self._client, root.stream, verifier, settled)

@@ -76,7 +76,7 @@ class LongLists:
                 yield Window(low, min(high, self._run_start))
 
     def _make_reader(self, root: StreamRun) -> MakeReader:
-        child = next((run for run in root.children if run.verifier and run.is_needed), None)
+        child = root.embedded_child
         verifier = child.verifier if child else None
         return partial(RangeReader, self._client, root.stream, verifier, self._settled)
 

@@ -52,14 +52,15 @@ class RecordWriter:
     def row(self, run: StreamRun, row: Row, context: Context) -> None:
         """Writes a row, unless it is older than what is needed, or has no key."""
         record = run.record(row, context)
-        if run.is_older(record) and not self._is_new(run, record):
-            self._remember(run, record)
+        row_id = _id_to_remember(run, record)
+        if run.is_older(record) and not self._is_new(run, row_id):
+            self._remember(run, row_id)
         elif self._has_key(run, record):
             run.rows_written += 1
             self._counters[run.name].increment()
             extracted = datetime.now(timezone.utc)
             self.message(singer.RecordMessage(run.name, record, run.version, extracted))
-            self._remember(run, record)
+            self._remember(run, row_id)
         else:
             run.rows_lost += 1
             LOGGER.warning(
@@ -73,16 +74,16 @@ class RecordWriter:
     def _has_key(run: StreamRun, record: Row) -> bool:
         return all(record.get(key) is not None for key in run.stream.key_properties)
 
-    def _is_new(self, run: StreamRun, record: Row) -> bool:
+    def _is_new(self, run: StreamRun, row_id: int | None) -> bool:
         """Whether a row has appeared in its list since the last run, whatever its date."""
-        row_id = record.get("id")
-        return (
-            run.stream.is_remembered
-            and isinstance(row_id, int)
-            and self._state.rows.is_new(run.name, row_id)
-        )
+        return row_id is not None and self._state.rows.is_new(run.name, row_id)
 
-    def _remember(self, run: StreamRun, record: Row) -> None:
-        row_id = record.get("id")
-        if run.stream.is_remembered and isinstance(row_id, int):
+    def _remember(self, run: StreamRun, row_id: int | None) -> None:
+        if row_id is not None:
             self._state.rows.add(run.name, row_id)
+
+
+def _id_to_remember(run: StreamRun, record: Row) -> int | None:
+    """The id of a row in a list that the state remembers."""
+    row_id = record.get("id")
+    return row_id if run.stream.is_remembered and isinstance(row_id, int) else None

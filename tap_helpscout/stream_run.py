@@ -83,6 +83,11 @@ class StreamRun:
             yield from child.tree()
 
     @property
+    def embedded_child(self) -> "StreamRun | None":
+        """The child whose rows may come embedded in its own, if they are needed."""
+        return next((run for run in self.children if run.verifier and run.is_needed), None)
+
+    @property
     def is_needed(self) -> bool:
         """Whether its rows are to be written, or those of a child."""
         return any(run.activity is Activity.WRITE for run in self.tree())
