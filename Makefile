@@ -15,6 +15,9 @@ DEMO_ENVIRONMENTS = .venv .venv-target-jsonl .venv-singer-tools
 DEMO_READY = $(DEMO_ENVIRONMENTS:%=%/ready)
 MISSING = $(filter-out $(wildcard $(DEMO_READY)),$(DEMO_READY))
 
+# A test starts the tap hundreds of times: each would compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help test lint unit pytest chaos integration demo demo-environments bench clean
 
 help: ## Lists these targets

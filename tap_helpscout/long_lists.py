@@ -88,6 +88,9 @@ class LongLists:
         mailbox: int | None = None,
     ) -> None:
         """Writes the rows of the run's inboxes, or of one of them, with what hangs on them."""
+        child = root.embedded_child
+        if child and child.verifier:
+            batches = child.verifier.look_ahead(batches)
         self._walk.walk(root, self._scope.kept(root.stream, batches, mailbox), context)
 
     def _read_edited(self, root: StreamRun, readers: list[RangeReader], context: Context) -> None:

@@ -6,10 +6,10 @@ https://developer.helpscout.com/mailbox-api/endpoints/conversations/list
 So embedded children are compared with listed ones before any is used, and later now and then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any
+from typing import Any, TypeVar
 
 import singer
 
@@ -21,9 +21,14 @@ from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 
+T = TypeVar("T")
+
 # Our choice: a kind of child that neither an embed nor so many listings have shown is so rare that
 # it is left to the samples.
 ENOUGH_MATCHES = 100
+# Our choice: so many pages are read before the first is used, if some kind has not been seen yet.
+# They are needed anyway, and a kind that they show takes no listings to find.
+PAGES_AHEAD = 10
 # Our choice: the 25th use of embedded children is checked by a listing, then the 75th, 225th, ...
 FIRST_SAMPLE = 25
 SAMPLE_FACTOR = 3
@@ -127,6 +132,30 @@ class EmbedVerifier:
             for child in children:
                 self._unshown_kinds -= self.embed.kinds_of(child)
         self._verify_if_enough()
+
+    def look_ahead(self, pages: Iterator[T]) -> Iterator[T]:
+        """The same pages, the first of them once every kind has been seen, or so many were read.
+
+        Raises ApiError where a page cannot be read, after those before it.
+        """
+        held: list[T] = []
+        failure = None
+        while self._misses_kinds and len(held) < PAGES_AHEAD:
+            try:
+                held.append(next(pages))
+            except StopIteration:
+                break
+            except ApiError as error:
+                failure = error
+                break
+        yield from held
+        if failure:
+            raise failure
+        yield from pages
+
+    @property
+    def _misses_kinds(self) -> bool:
+        return self.state is EmbedState.UNVERIFIED and bool(self._unshown_kinds)
 
     def embedded(self, parent: Row) -> list[Row]:
         """The children that came inside a parent; none where that is no list of rows."""

@@ -5,6 +5,7 @@ import pytest
 from tap_helpscout.reading.embeds import (
     ENOUGH_MATCHES,
     FIRST_SAMPLE,
+    PAGES_AHEAD,
     SAMPLE_FACTOR,
     Comparison,
     CutDetector,
@@ -91,6 +92,43 @@ def test_each_is_compared_until_all_kinds_were_shown(verifier):
     verifier.note_page([WHOLE])
     assert verifier.state is EmbedState.VERIFIED
     assert verifier.listings_to_expect < ENOUGH_MATCHES
+
+
+def read(verifier, pages, reads):
+    """The pages, noted as they are read, each of which is told to `reads`."""
+    for number, page in enumerate(pages):
+        if isinstance(page, ApiError):
+            raise page
+        reads.append(number)
+        verifier.note_page(page)
+        yield number
+
+
+def test_pages_are_read_until_every_kind_was_shown_before_the_first_is_used(verifier):
+    pages, reads = [[PLAIN], [PLAIN], [WHOLE], [PLAIN]], []
+    ahead = verifier.look_ahead(read(verifier, pages, reads))
+    assert next(ahead) == 0 and reads == [0, 1, 2]
+    assert list(ahead) == [1, 2, 3]
+
+
+def test_only_so_many_pages_are_read_for_a_kind_that_the_account_has_not(verifier):
+    reads = []
+    ahead = verifier.look_ahead(read(verifier, [[PLAIN]] * (PAGES_AHEAD + 5), reads))
+    assert next(ahead) == 0 and len(reads) == PAGES_AHEAD
+    assert list(ahead) == list(range(1, PAGES_AHEAD + 5))
+
+
+def test_where_embedded_threads_are_not_used_no_page_waits(verifier):
+    verifier.distrust()
+    reads = []
+    assert next(verifier.look_ahead(read(verifier, [[PLAIN]] * 3, reads))) == 0 and reads == [0]
+
+
+def test_a_page_that_cannot_be_read_costs_none_of_those_before_it(verifier):
+    ahead = verifier.look_ahead(read(verifier, [[PLAIN], [PLAIN], ApiError("broken", 500)], []))
+    assert [next(ahead), next(ahead)] == [0, 1]
+    with pytest.raises(ApiError, match="broken"):
+        next(ahead)
 
 
 def test_the_listing_that_may_verify_all_others_is_waited_for(verifier):
