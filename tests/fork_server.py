@@ -7,6 +7,7 @@ with FORK_SERVER=0, as in CI, every run is one.
 """
 
 import atexit
+import gc
 import json
 import os
 import random
@@ -72,6 +73,7 @@ def serve(connection):
     """Makes a copy for each request, tells its pid, and in the end its exit code."""
     import tap_helpscout  # pylint: disable=import-outside-toplevel  # so that it is imported here
 
+    gc.freeze()  # else each copy's collector writes to all that they share, which copies it
     requests = connection.makefile("r")
     while True:
         mark, files, _, _ = socket.recv_fds(connection, 1, FILES)

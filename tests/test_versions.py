@@ -318,7 +318,7 @@ def make_spam(fake):
 
 
 def test_spam_that_is_counted_and_not_listed_is_not_whole(tmp_path):
-    with Miscounted(build(60, customers=2), page_size=3) as fake:
+    with Miscounted(build(20, customers=2), page_size=3) as fake:
         make_spam(fake)
         fake.miscounted = "spam"
         tap = Tap(fake, tmp_path)
@@ -329,7 +329,7 @@ def test_spam_that_is_counted_and_not_listed_is_not_whole(tmp_path):
 
 
 def test_spam_that_is_not_in_the_list_is_not_taken_for_gone(tmp_path):
-    with FakeHelpScout(build(60, customers=2), page_size=3) as fake:
+    with FakeHelpScout(build(20, customers=2), page_size=2) as fake:
         make_spam(fake)
         tap, target = Tap(fake, tmp_path), Target()
         tap.configure(retry_seconds=0, emit_activate_version_messages=True)
@@ -526,7 +526,7 @@ def test_an_inbox_that_is_added_while_a_version_is_gone_on_with(begun_with_inbox
 def _begun_with_inbox(tmp_path):
     """(fake, tap, catalog, target): two inboxes were loaded, then a FULL_TABLE run of one of them
     was killed in the middle."""
-    with FakeHelpScout(build(60, customers=40), page_size=2) as fake:
+    with FakeHelpScout(build(40, customers=2), page_size=1) as fake:
         tap, target = Tap(fake, tmp_path), Target()
         catalog = full(tap.select(*CONVERSATIONS), "conversations")
         tap.configure(mailbox_ids=OF_TWO_INBOXES, emit_activate_version_messages=True)
@@ -593,7 +593,7 @@ def interrupted(tap, catalog, checkpoints, state=None):
 @pytest.fixture(name="begun")
 def _begun(tmp_path):
     """(fake, tap, catalog, run): a FULL_TABLE run that was killed in the middle."""
-    with FakeHelpScout(build(60, customers=40), page_size=2) as fake:
+    with FakeHelpScout(build(30, customers=2), page_size=1) as fake:
         tap = Tap(fake, tmp_path)
         tap.configure(emit_activate_version_messages=True)
         catalog = full(tap.select(*CONVERSATIONS), "conversations")
