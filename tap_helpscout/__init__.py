@@ -5,11 +5,13 @@ import sys
 
 import singer
 
-from tap_helpscout.check import Check, Status
+from tap_helpscout.check.check import Check
+from tap_helpscout.check.report import Status
 from tap_helpscout.client import open_client
 from tap_helpscout.command_line import Arguments, parse_args
 from tap_helpscout.config import Config, misspelt, parse_config
 from tap_helpscout.discover import discover
+from tap_helpscout.errors import HelpScoutError
 from tap_helpscout.files import ConfigError, read_json
 from tap_helpscout.output import (
     MessageWriter,
@@ -23,7 +25,6 @@ from tap_helpscout.selection import SelectedStream, select
 from tap_helpscout.signals import SignalGuard
 from tap_helpscout.state import State
 from tap_helpscout.sync import Sync
-from tap_helpscout.transport import HelpScoutError
 
 LOGGER = singer.get_logger()
 

@@ -13,9 +13,10 @@ import singer
 
 from tap_helpscout.auth import Tokens
 from tap_helpscout.config import Config
+from tap_helpscout.errors import ApiError, RetriableError, UnauthorizedError
 from tap_helpscout.heap import share_one_heap
 from tap_helpscout.retry import RetryBudget, retry
-from tap_helpscout.transport import ApiError, RetriableError, Transport, UnauthorizedError
+from tap_helpscout.transport import Transport
 
 LOGGER = singer.get_logger()
 

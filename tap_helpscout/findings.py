@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from tap_helpscout.conform import FieldPath, Outcome
+from tap_helpscout.conversions import FieldPath, Outcome
 from tap_helpscout.transform import Row
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import backoff
 from backoff.types import Details
 
-from tap_helpscout.transport import RetriableError
+from tap_helpscout.errors import RetriableError
 
 Result = TypeVar("Result")
 

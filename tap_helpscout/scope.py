@@ -8,12 +8,12 @@ from typing import Any
 import singer
 
 from tap_helpscout.client import Client
+from tap_helpscout.errors import ApiError
 from tap_helpscout.files import ConfigError
 from tap_helpscout.reading.lists import read_listed
 from tap_helpscout.reading.probes import Ask, probe_mailbox_filter
 from tap_helpscout.reading.windows import Batch
 from tap_helpscout.streams import MAILBOX_LIST, Row, Stream
-from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 

@@ -8,7 +8,7 @@ from typing import Any
 import singer
 
 from tap_helpscout.conform import compile_schema
-from tap_helpscout.dates import datetime_or_none
+from tap_helpscout.dates import datetime_or_none, format_datetime
 from tap_helpscout.discover import load_schema
 from tap_helpscout.findings import Findings
 from tap_helpscout.progress import Result, in_words
@@ -22,6 +22,13 @@ from tap_helpscout.transform import to_record
 LOGGER = singer.get_logger()
 
 Context = Mapping[str, Any]
+
+
+def run_context(start_date: datetime, run_start: datetime) -> Context:
+    """What every run fills the templates of the streams with."""
+    return {"start": format_datetime(start_date), "end": format_datetime(run_start)}
+
+
 """What fills the templates of a stream's path and parameters."""
 
 

@@ -8,7 +8,7 @@ import singer
 from tap_helpscout.bookmarks import Bookmarks
 from tap_helpscout.client import Client
 from tap_helpscout.config import Config
-from tap_helpscout.dates import format_datetime
+from tap_helpscout.errors import ApiError, HelpScoutError
 from tap_helpscout.files import ConfigError
 from tap_helpscout.long_lists import LongLists
 from tap_helpscout.output import OutputError
@@ -21,10 +21,9 @@ from tap_helpscout.records import RecordWriter, Write
 from tap_helpscout.scope import Scope, in_turn
 from tap_helpscout.selection import SelectedStream
 from tap_helpscout.state import State
-from tap_helpscout.stream_run import Context, StreamRun, plan_run
+from tap_helpscout.stream_run import Context, StreamRun, plan_run, run_context
 from tap_helpscout.streams import Stream, children_of
 from tap_helpscout.terminal import status_line
-from tap_helpscout.transport import ApiError, HelpScoutError
 from tap_helpscout.versions import Versions
 from tap_helpscout.walk import Walk
 
@@ -128,10 +127,7 @@ class Sync:
 
     def _read_tree(self, root: StreamRun) -> None:
         """Reads a stream and what hangs on it; an error there leaves the other trees alone."""
-        context = {
-            "start": format_datetime(self._config.start_date),
-            "end": format_datetime(self._run_start),
-        }
+        context = run_context(self._config.start_date, self._run_start)
         try:
             self._read_pending(root, context)
             if root.stream.is_windowed:

@@ -1,21 +1,13 @@
-"""One HTTP request: how it is sent, what is noted of its response, and what each failure is called.
+"""One HTTP request: how it is sent, what its response tells, and what each failure is called."""
 
-HelpScoutError           what is wrong, in words
-  ├─ UnauthorizedError   the credentials are refused: nothing can be read, the run ends
-  └─ ApiError            this request fails: another stream may go well
-       └─ RetriableError    it may succeed next time: tried again, and raised in the end
-"""
-
-import contextlib
 import http.client
 import json
-import math
 import re
 import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import unquote
 
 import requests
@@ -25,8 +17,24 @@ from requests.utils import select_proxy
 from tap_helpscout.adapter import DeadlineAdapter, ResponseTooSlow
 from tap_helpscout.clock import ApiClock
 from tap_helpscout.config import Config
+from tap_helpscout.errors import (
+    ADVICE,
+    ApiError,
+    HelpScoutError,
+    RetriableError,
+    UnauthorizedError,
+    credentials_advice,
+)
 from tap_helpscout.files import ConfigError
 from tap_helpscout.redaction import Redactor
+from tap_helpscout.responses import (
+    body_or_none,
+    error_details,
+    is_error,
+    parse_json,
+    parse_limit,
+    told_wait,
+)
 from tap_helpscout.throttle import RateLimiter
 
 # What is wrong with the URL of the API or of a proxy stays wrong.
@@ -36,12 +44,6 @@ LASTING = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
 # by HTTP: the server waited too long for the request, which was not lost by being slow
 RETRIABLE_STATUSES = (408, 429)
 
-# Our choice: what says to wait longer is not believed, and the pauses are the tap's own
-LONGEST_TOLD_WAIT = 3600
-
-# Our choice: any limit of an account is below, and what is above is no limit
-HIGHEST_LIMIT = 1_000_000
-
 # Our choice: enough for the longest message with its details, and not for a page of HTML
 LONGEST_WORDS = 1000
 
@@ -50,61 +52,6 @@ NETWORK_ERRORS = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPErr
 
 # Our choice: a shorter one is part of many words, and to hide it in these would show it
 SHORTEST_PASSWORD = 4
-
-FORBIDDEN_ADVICE = (
-    "The account's plan or the user's permissions do not include it: change them, or deselect the "
-    "stream in the catalog"
-)
-MISSING_ADVICE = (
-    "If that stays, Help Scout does not have it for this account: deselect the stream in the "
-    "catalog"
-)
-# https://developer.helpscout.com/mailbox-api/overview/errors
-ADVICE = {403: FORBIDDEN_ADVICE, 404: MISSING_ADVICE, 410: MISSING_ADVICE}
-
-
-class HelpScoutError(Exception):
-    """What is wrong between the tap and Help Scout, in words.
-
-    `status` is that of the response, None where there was none. `wait` is how many seconds the
-    response says to wait, None where it does not say. `advice` is what the user can do.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        status: int | None = None,
-        wait: float | None = None,
-        advice: str = "",
-    ) -> None:
-        super().__init__(f"{message}. {advice}" if advice else message)
-        self.message, self.status, self.wait, self.advice = message, status, wait, advice
-
-
-class UnauthorizedError(HelpScoutError):
-    """The credentials are refused: nothing can be read."""
-
-
-class ApiError(HelpScoutError):
-    """One request fails: another stream may go well."""
-
-
-class RetriableError(ApiError):
-    """No response, or one that may be better next time."""
-
-
-def credentials_advice(has_refresh_token: bool) -> str:
-    """What to do where the credentials are refused."""
-    advice = (
-        "Check client_id and client_secret against My Apps in Help Scout, and that the user who "
-        "made the app is active and may use the API"
-    )
-    if has_refresh_token:
-        advice += (
-            ". The refresh_token must be the latest: it dies when it is used, and then only "
-            "authorizing the app again helps"
-        )
-    return advice
 
 
 class Transport:
@@ -203,7 +150,7 @@ class Transport:
         """What every response tells beside its content."""
         self.clock.observe(response.headers.get("Date"), response.status_code)
         # https://developer.helpscout.com/mailbox-api/overview/rate-limiting
-        limit = _parse_limit(response.headers.get("X-RateLimit-Limit-Minute"))
+        limit = parse_limit(response.headers.get("X-RateLimit-Limit-Minute"))
         if limit:
             self.limiter.limit = limit
         left = response.headers.get("X-RateLimit-Remaining-Minute", "")
@@ -215,9 +162,9 @@ class Transport:
         https://developer.helpscout.com/mailbox-api/overview/errors
         """
         status = response.status_code
-        message = f"{what} answered {status}{self._words(response, _body_or_none(response))}"
+        message = f"{what} answered {status}{self._words(response, body_or_none(response))}"
         if status in RETRIABLE_STATUSES or status >= 500:
-            return RetriableError(message, status, _told_wait(response))
+            return RetriableError(message, status, told_wait(response))
         if status == 401:
             advice = credentials_advice(self._config.refresh_token is not None)
             return UnauthorizedError(message, status, advice=advice)
@@ -237,7 +184,7 @@ class Transport:
         except ValueError as error:
             reason = self.redactor.clean(error)
             raise ApiError(f"{what} answered 200 with unusable JSON: {reason}", 200) from None
-        if _is_error(body):
+        if is_error(body):
             words = self._words(response, body)
             raise RetriableError(f"{what} answered 200 with an error{words}", 200)
         return body
@@ -252,7 +199,7 @@ class Transport:
         if isinstance(body, dict):
             reference = body.get("logRef") or reference
             said = [body.get(key) for key in ("message", "error", "error_description")]
-            said += _details(body)
+            said += error_details(body)
         words = ": ".join(str(part) for part in said if part) or response.reason or ""
         words = self.redactor.clean(words)[:LONGEST_WORDS]
         reference = self.redactor.clean(reference or "")[:LONGEST_WORDS]
@@ -292,70 +239,6 @@ class _Auth(requests.auth.AuthBase):
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
-
-
-def parse_json(content: bytes) -> Any:
-    """Raises ValueError, also for numbers that no target could load, or RecursionError."""
-    return json.loads(content, parse_constant=_refuse_number, parse_float=_finite)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse_number(text)
-
-
-def _refuse_number(text: str) -> NoReturn:
-    raise ValueError(f"the number {text[:20]} is out of range")
-
-
-def _body_or_none(response: requests.Response) -> Any:
-    """The JSON of an error, None where it is none: then it has nothing to say."""
-    try:
-        return json.loads(response.content)
-    except (RecursionError, ValueError):
-        return None
-
-
-def _is_error(body: Any) -> bool:
-    """Whether a body is an error's, though the status says 200."""
-    return (
-        isinstance(body, dict)
-        and "message" in body
-        and bool(body.keys() & {"logRef", "error"})
-        and not body.keys() & {"_embedded", "page", "results"}
-    )
-
-
-def _details(body: dict[str, Any]) -> list[str]:
-    """Which parameter an error is about, and what is wrong with it; in another shape, nothing."""
-    with contextlib.suppress(AttributeError, KeyError, TypeError):
-        return [
-            f"{detail.get('path')} {detail.get('message')}"
-            for detail in body["_embedded"]["errors"]
-        ]
-    return []
-
-
-def _parse_limit(header: str | None) -> int | None:
-    """The requests that the account may make in a minute; None where the header says no number."""
-    if header is None or not re.fullmatch(r"\s*[0-9]{1,9}\s*", header):
-        return None
-    limit = int(header)
-    return limit if 0 < limit <= HIGHEST_LIMIT else None
-
-
-def _told_wait(response: requests.Response) -> float | None:
-    """How many seconds a response says to wait, None where it does not say.
-
-    https://developer.helpscout.com/mailbox-api/overview/rate-limiting
-    """
-    for name in ("X-RateLimit-Retry-After", "Retry-After"):
-        # A date, which HTTP allows too, is not a number: then the pause is our own.
-        with contextlib.suppress(KeyError, ValueError):
-            seconds = float(response.headers[name])
-            if 0 <= seconds <= LONGEST_TOLD_WAIT:
-                return seconds
-    return None
 
 
 def _reason(error: BaseException) -> str:

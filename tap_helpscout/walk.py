@@ -8,6 +8,7 @@ import singer
 
 from tap_helpscout.bookmarks import Bookmarks
 from tap_helpscout.client import Client
+from tap_helpscout.errors import ApiError
 from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.progress import Progress
 from tap_helpscout.reading.lists import ChildRows, Meaning, read_children
@@ -16,7 +17,6 @@ from tap_helpscout.records import RecordWriter
 from tap_helpscout.state import State
 from tap_helpscout.stream_run import Activity, Context, StreamRun
 from tap_helpscout.streams import Row
-from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 

@@ -11,6 +11,7 @@ from enum import Enum, auto
 import singer
 
 from tap_helpscout.client import Client
+from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.pages import (
     FIRST,
     Fetch,
@@ -21,7 +22,6 @@ from tap_helpscout.reading.pages import (
     prefetched_pages,
 )
 from tap_helpscout.streams import Row, RowKey, Stream
-from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 

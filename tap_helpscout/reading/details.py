@@ -7,10 +7,10 @@ from typing import Any
 import singer
 
 from tap_helpscout.client import TRIES, Client
+from tap_helpscout.errors import MISSING_ADVICE, ApiError
 from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.reading.lists import GONE
 from tap_helpscout.streams import Detail, Row, Stream
-from tap_helpscout.transport import MISSING_ADVICE, ApiError
 
 LOGGER = singer.get_logger()
 

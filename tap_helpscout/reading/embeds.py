@@ -15,9 +15,9 @@ import singer
 
 from tap_helpscout.client import TRIES
 from tap_helpscout.dates import datetime_or_none
+from tap_helpscout.errors import ApiError
 from tap_helpscout.streams import Embed, Row
 from tap_helpscout.transform import to_snake_case
-from tap_helpscout.transport import ApiError
 
 LOGGER = singer.get_logger()
 

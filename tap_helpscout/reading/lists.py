@@ -9,6 +9,7 @@ from typing import Any
 
 from tap_helpscout.client import TRIES, Client
 from tap_helpscout.dates import EARLIEST
+from tap_helpscout.errors import ApiError
 from tap_helpscout.prefetch import Load
 from tap_helpscout.reading.completeness import read_until_complete
 from tap_helpscout.reading.embeds import Comparison, EmbedVerifier, Treatment
@@ -22,7 +23,6 @@ from tap_helpscout.reading.pages import (
 )
 from tap_helpscout.reading.windows import Batch, Window
 from tap_helpscout.streams import STREAMS, Embed, Row, Stream
-from tap_helpscout.transport import ApiError
 
 # A merged conversation answers 404 for its threads, as a deleted one does:
 # https://developer.helpscout.com/mailbox-api/endpoints/conversations/threads/list

@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tap_helpscout.client import Client
+from tap_helpscout.errors import ApiError
 from tap_helpscout.prefetch import Load, completed, prefetch
 from tap_helpscout.streams import Row, Stream
-from tap_helpscout.transport import ApiError
 
 PageParams = Mapping[str, str | int]
 """What is asked for beside the list's own parameters: nothing for its first page."""

@@ -10,10 +10,10 @@ from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
 
 from tap_helpscout.dates import datetime_or_none
+from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.completeness import Reading, Verdict, is_the_end
 from tap_helpscout.reading.pages import NextLinks, Page
 from tap_helpscout.streams import Row, RowKey, Stream
-from tap_helpscout.transport import ApiError
 
 MAX_PASSES = 20  # our choice: more than one is needed only where totals or the order are wrong
 

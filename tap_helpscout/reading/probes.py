@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from tap_helpscout.dates import datetime_or_none, format_datetime, seconds_before
+from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.windows import Window
 from tap_helpscout.streams import HiddenRows
-from tap_helpscout.transport import ApiError
 
 PROBE_TRIES = 3  # our choice: a filter that fails so often is not to be used
 # These say nothing of what was asked: credentials, rights, the rate limit.

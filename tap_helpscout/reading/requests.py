@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tap_helpscout.client import TRIES, Client
+from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.embeds import EmbedVerifier
 from tap_helpscout.reading.pages import FIRST, Page, PageParams, fetch_if_there, parse_page
 from tap_helpscout.reading.probes import PROBE_TRIES
 from tap_helpscout.streams import Stream
-from tap_helpscout.transport import ApiError
 
 # Our choice: a list takes about a request a page. So many times as many, and then some for probes
 # and the search for small windows, is more than any list needs that is merely edited while it is

@@ -8,7 +8,7 @@ import pytest
 
 from tap_helpscout.auth import Tokens
 from tap_helpscout.config import parse_config
-from tap_helpscout.transport import RetriableError, UnauthorizedError
+from tap_helpscout.errors import RetriableError, UnauthorizedError
 
 SETTINGS = {"client_id": "app", "client_secret": "b", "start_date": "2020-01-01"}
 LATER = "2099-01-01T00:00:00Z"

@@ -8,7 +8,7 @@ import pytest
 
 from tap_helpscout.client import CLOCK_PATH, Client, SerialExecutor
 from tap_helpscout.config import parse_config
-from tap_helpscout.transport import ApiError, RetriableError, UnauthorizedError
+from tap_helpscout.errors import ApiError, RetriableError, UnauthorizedError
 
 START = datetime(2026, 6, 11, tzinfo=timezone.utc)
 SETTINGS = {"client_id": "a", "client_secret": "b", "start_date": "2020-01-01", "retry_seconds": 0}

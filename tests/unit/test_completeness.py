@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.completeness import Completeness, Verdict, read_until_complete
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.streams import STREAMS
-from tap_helpscout.transport import ApiError
 from tests.examples import examples
 from tests.unit.lists import InProcessClient, ids, page_of, row
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tap_helpscout
-from tap_helpscout.conform import Outcome, compile_schema
+from tap_helpscout.conform import compile_schema
+from tap_helpscout.conversions import Outcome
 from tap_helpscout.findings import Findings
 from tap_helpscout.transform import MAX_DEPTH, in_turn, lift, map_to_list, to_record, without
 from tests.examples import examples

@@ -2,9 +2,9 @@
 
 import pytest
 
+from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.details import RowDetails
 from tap_helpscout.streams import STREAMS
-from tap_helpscout.transport import ApiError
 from tests.unit.lists import InProcessClient, row
 
 REPLIES = STREAMS["saved_replies"]

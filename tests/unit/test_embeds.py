@@ -2,6 +2,7 @@
 
 import pytest
 
+from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.embeds import (
     ENOUGH_MATCHES,
     FIRST_SAMPLE,
@@ -14,7 +15,6 @@ from tap_helpscout.reading.embeds import (
     Treatment,
 )
 from tap_helpscout.streams import STREAMS
-from tap_helpscout.transport import ApiError
 from tests.unit.lists import at
 
 EMBED = STREAMS["conversation_threads"].embed

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.lists import (
     ALL_GONE,
     FAILURES_IN_A_ROW,
@@ -9,7 +10,6 @@ from tap_helpscout.reading.lists import (
     ChildOutcomes,
     Meaning,
 )
-from tap_helpscout.transport import ApiError
 
 GONE, BROKEN, FORBIDDEN = (ApiError("no", status) for status in (404, 500, 403))
 

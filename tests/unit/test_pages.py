@@ -2,9 +2,9 @@
 
 import pytest
 
+from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.pages import FIRST, Page, PageTrail, fetch_if_there, parse_page
 from tap_helpscout.streams import STREAMS
-from tap_helpscout.transport import ApiError
 from tests.unit.lists import page_of, row
 
 USERS = STREAMS["users"]

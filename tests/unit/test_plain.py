@@ -4,11 +4,11 @@ import random
 
 import pytest
 
+from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.completeness import Verdict
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.plain import NewestFirst, read_newest_first
 from tap_helpscout.streams import STREAMS
-from tap_helpscout.transport import ApiError
 from tests.unit.lists import at, ids, page_of, row
 
 CUSTOMERS = STREAMS["customers"]

@@ -2,10 +2,10 @@
 
 import pytest
 
+from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.requests import MORE_REQUESTS, REQUESTS_PER_PAGE, RequestBound
 from tap_helpscout.streams import STREAMS
-from tap_helpscout.transport import ApiError
 from tests.unit.lists import row
 
 MANY = 10_000

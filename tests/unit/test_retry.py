@@ -3,8 +3,8 @@
 import pytest
 
 from tap_helpscout import retry as module
+from tap_helpscout.errors import ApiError, RetriableError
 from tap_helpscout.retry import LONGEST_WAITS, MOST_WAITS, RetryBudget, retry
-from tap_helpscout.transport import ApiError, RetriableError
 
 
 class Clock:

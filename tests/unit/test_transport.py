@@ -9,15 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_helpscout.config import parse_config
+from tap_helpscout.errors import ApiError, HelpScoutError, RetriableError, UnauthorizedError
 from tap_helpscout.files import ConfigError
-from tap_helpscout.transport import (
-    ApiError,
-    HelpScoutError,
-    RetriableError,
-    Transport,
-    UnauthorizedError,
-    parse_json,
-)
+from tap_helpscout.responses import parse_json
+from tap_helpscout.transport import Transport
 
 SETTINGS = {"client_id": "a", "client_secret": "lamp-secret", "start_date": "2020-01-01"}
 

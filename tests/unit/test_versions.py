@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from tap_helpscout.config import parse_config
 from tap_helpscout.discover import load_schema
+from tap_helpscout.errors import ApiError
 from tap_helpscout.selection import SelectedStream
 from tap_helpscout.state import State
 from tap_helpscout.stream_run import plan_run
 from tap_helpscout.streams import STREAMS
-from tap_helpscout.transport import ApiError
 from tap_helpscout.versions import Versions
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=timezone.utc)

@@ -1,0 +1,105 @@
+"""What `--check` finds out of lists that are read whole, and of what hangs on their rows."""
+
+from collections.abc import Iterator, Mapping
+
+from tap_helpscout.check.report import (
+    Account,
+    Line,
+    Status,
+    count,
+    counted,
+    inbox_warning,
+    or_failed,
+)
+from tap_helpscout.progress import in_words
+from tap_helpscout.reading.days import beginning_of_day, days_between, fetch_day, first_day
+from tap_helpscout.reading.lists import fetch_listed
+from tap_helpscout.reading.pages import Page
+from tap_helpscout.reading.probes import Ask
+from tap_helpscout.stream_run import Context, StreamRun
+from tap_helpscout.streams import Stream
+
+# Our choice, so that an account of any size is asked some 60 times: of how many parents the
+# children are counted, and of how many inboxes the rows where each is read by itself.
+COUNTED_PARENTS = 3
+COUNTED_MAILBOXES = 3
+
+
+class ListCheck:
+    """Asks for one list and those that hang on it, and adds up what they will take."""
+
+    def __init__(self, account: Account) -> None:
+        self._client, self._scope = account.client, account.scope
+        self._start_date, self._end = account.config.start_date, account.end
+        self._context, self._size = account.context, account.size
+
+    def lines(self, root: StreamRun) -> Iterator[Line]:
+        """What there is of a stream, and of those that hang on it. Raises ApiError."""
+        if root.stream.day_column:
+            yield self._days(root)
+            return
+
+        def ask(params: Mapping[str, str]) -> Page:
+            return fetch_listed(self._client, root.stream, self._context, params)
+
+        if problem := self._scope.check_filter(root.stream, ask):
+            yield inbox_warning(root.name, problem)
+        page = self._listed(root.stream, ask)
+        self._size.add(self._requests(root, page, self._context), count(page))
+        if root.selected:
+            yield Line(root.name, Status.OK, counted(page))
+        for child in root.children:
+            yield from or_failed(child.name, self._children(child, page))
+
+    def _listed(self, stream: Stream, ask: Ask) -> Page:
+        """The first page of a list with the count of all its rows; of a list that is read inbox by
+        inbox, some first pages with the count that they lead to expect."""
+        known = self._scope.listed(stream)
+        if known is not None:
+            rows = [row for batch in self._scope.kept(stream, iter(known)) for row in batch.rows]
+            return Page(rows, total=len(rows))
+        params = self._scope.params(stream)
+        pages = [ask(one) for one in params[:COUNTED_MAILBOXES]]
+        if len(params) == 1:
+            return pages[0]
+        share = len(params) / len(pages)
+        return Page(
+            [row for page in pages for row in page.rows],
+            total=round(share * sum(map(count, pages))),
+            pages=round(share * sum(page.page_count for page in pages)),
+        )
+
+    def _days(self, root: StreamRun) -> Line:
+        first = first_day(self._start_date, None)
+        days = sum(1 for _ in days_between(first, self._end))
+        fetch_day(self._client, root.stream, self._context, beginning_of_day(self._end))
+        self._size.add(days, days)
+        words = f"{in_words(days, 'day')} since {first:%Y-%m-%d}, a request each"
+        return Line(root.name, Status.OK, words)
+
+    def _children(self, child: StreamRun, parents: Page) -> Iterator[Line]:
+        rows = [row for row in parents.rows if row.get("id") is not None][:COUNTED_PARENTS]
+        found = requests = 0
+        for row in rows:
+            context = {**self._context, child.stream.parent_keys[-1]: row["id"]}
+            page = fetch_listed(self._client, child.stream, context)
+            found += count(page)
+            requests += self._requests(child, page, context)
+        number = count(parents)
+        share = number / max(len(rows), 1)
+        self._size.add(requests * share, found * share)
+        words = (
+            f"{found} below {number}"
+            if len(rows) == number
+            else (f"{found} below the first {len(rows)} of {number}")
+        )
+        yield Line(child.name, Status.OK, words)
+
+    def _requests(self, run: StreamRun, page: Page, context: Context) -> int:
+        """How many requests a list takes, with those for the details of its rows, of which the
+        first is tried."""
+        if not run.details:
+            return page.page_count
+        if page.rows:
+            run.details.fetch(self._client, page.rows[0], context)
+        return page.page_count + count(page)

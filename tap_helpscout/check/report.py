@@ -1,0 +1,99 @@
+"""The lines of `--check`, and how large the account is as far as they tell."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from tap_helpscout.client import Client
+from tap_helpscout.config import Config
+from tap_helpscout.errors import ApiError
+from tap_helpscout.progress import in_words
+from tap_helpscout.reading.pages import Page
+from tap_helpscout.scope import Scope
+from tap_helpscout.stream_run import Context, run_context
+
+
+class Status(Enum):
+    """How a finding is to be taken."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """Complete, but slower or otherwise than usual."""
+    FAILED = "failed"
+    """Cannot be read; the words say what to do."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One finding."""
+
+    name: str
+    status: Status
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.name:<27}  {self.status.value:<7}  {self.words}"
+
+
+@dataclass
+class Size:
+    """What a first sync will take, as far as it is known."""
+
+    requests: float = 0
+    rows: float = 0
+
+    def add(self, requests: float, rows: float) -> None:
+        """Something more is to be read."""
+        self.requests += requests
+        self.rows += rows
+
+
+@dataclass(frozen=True)
+class Account:
+    """What is asked, and what it will take to read; `end` is the time by the API's clock."""
+
+    client: Client
+    config: Config
+    scope: Scope
+    end: datetime
+    size: Size
+
+    @property
+    def context(self) -> Context:
+        """What fills the templates of the streams."""
+        return run_context(self.config.start_date, self.end)
+
+
+def inbox_warning(name: str, words: str) -> Line:
+    """A list cannot be kept to the inboxes of mailbox_ids."""
+    return Line(f"{name}: inboxes", Status.WARNING, words)
+
+
+def or_failed(name: str, lines: Iterator[Line]) -> Iterator[Line]:
+    """The lines, and one that says what failed if one of them could not be made."""
+    try:
+        yield from lines
+    except ApiError as error:
+        yield Line(name, Status.FAILED, str(error))
+
+
+def count(page: Page) -> int:
+    """How many rows a list has, by its first page."""
+    return len(page.rows) if page.total is None else page.total
+
+
+def counted(page: Page) -> str:
+    """The same in words."""
+    if page.total is None and not page.is_whole_list:
+        return "an unknown number"
+    return str(count(page))
+
+
+def in_time(seconds: float) -> str:
+    """A duration in words, in the unit that fits it."""
+    if seconds < 120:
+        return in_words(max(1, round(seconds)), "second")
+    if seconds < 7200:
+        return in_words(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} hours"

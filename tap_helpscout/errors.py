@@ -1,0 +1,62 @@
+"""What goes wrong between the tap and Help Scout, named by what follows from it.
+
+HelpScoutError           what is wrong, in words
+  ├─ UnauthorizedError   the credentials are refused: nothing can be read, the run ends
+  └─ ApiError            this request fails: another stream may go well
+       └─ RetriableError    it may succeed next time: tried again, and raised in the end
+"""
+
+FORBIDDEN_ADVICE = (
+    "The account's plan or the user's permissions do not include it: change them, or deselect the "
+    "stream in the catalog"
+)
+MISSING_ADVICE = (
+    "If that stays, Help Scout does not have it for this account: deselect the stream in the "
+    "catalog"
+)
+# https://developer.helpscout.com/mailbox-api/overview/errors
+ADVICE = {403: FORBIDDEN_ADVICE, 404: MISSING_ADVICE, 410: MISSING_ADVICE}
+
+
+class HelpScoutError(Exception):
+    """What is wrong between the tap and Help Scout, in words.
+
+    `status` is that of the response, None where there was none. `wait` is how many seconds the
+    response says to wait, None where it does not say. `advice` is what the user can do.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        wait: float | None = None,
+        advice: str = "",
+    ) -> None:
+        super().__init__(f"{message}. {advice}" if advice else message)
+        self.message, self.status, self.wait, self.advice = message, status, wait, advice
+
+
+class UnauthorizedError(HelpScoutError):
+    """The credentials are refused: nothing can be read."""
+
+
+class ApiError(HelpScoutError):
+    """One request fails: another stream may go well."""
+
+
+class RetriableError(ApiError):
+    """No response, or one that may be better next time."""
+
+
+def credentials_advice(has_refresh_token: bool) -> str:
+    """What to do where the credentials are refused."""
+    advice = (
+        "Check client_id and client_secret against My Apps in Help Scout, and that the user who "
+        "made the app is active and may use the API"
+    )
+    if has_refresh_token:
+        advice += (
+            ". The refresh_token must be the latest: it dies when it is used, and then only "
+            "authorizing the app again helps"
+        )
+    return advice
