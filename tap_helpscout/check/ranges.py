@@ -1,7 +1,6 @@
 """What `--check` finds out of lists that are read in ranges of time, and of what is embedded."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any
 
