@@ -8,13 +8,14 @@ import singer
 from tap_helpscout.clock import ApiClock
 from tap_helpscout.config import Config
 from tap_helpscout.dates import format_datetime, seconds_before
-from tap_helpscout.errors import MISSING_ADVICE
 from tap_helpscout.reading.windows import Batch, Window
 from tap_helpscout.state import State
 from tap_helpscout.stream_run import Activity, StreamRun
 from tap_helpscout.versions import Versions
 
 LOGGER = singer.get_logger()
+
+TOLD_IDS = 20  # our choice: more in one line of the log are not read
 
 
 class Bookmarks:
@@ -101,8 +102,6 @@ class Bookmarks:
 
     def _move(self, run: StreamRun, batch: Batch) -> None:
         is_last = batch.completes is not None and self.is_last(batch.completes)
-        if is_last and run.outcomes.are_too_many_gone:
-            run.fail(f"Help Scout answers 404 for what hangs on each parent. {MISSING_ADVICE}")
         run.is_read_to_end = is_last
         if run.activity is not Activity.WRITE or not run.stream.has_bookmark:
             return
@@ -117,8 +116,22 @@ class Bookmarks:
         if is_last:
             self._state.set_doubtful_embeds(run.name, False)
         if run.stream.is_remembered:
+            self._tell_taken_for_read(run)
             self._state.rows.complete(run.name)
         self._versions.read_to(run, high)
+
+    def _tell_taken_for_read(self, run: StreamRun) -> None:
+        """The state is of a version that did not remember rows: one that has appeared since, with
+        an older date than the bookmark, cannot be told from those that were read."""
+        ids = self._state.rows.taken_for_seen(run.name)
+        if run.bookmark and ids:
+            more = f" and {len(ids) - TOLD_IDS} more" if len(ids) > TOLD_IDS else ""
+            LOGGER.info(
+                "%s: the state does not say which rows were read: %s%s are taken for read",
+                run.name,
+                ", ".join(map(str, ids[:TOLD_IDS])),
+                more,
+            )
 
     def take_back_if_doubtful(self, run: StreamRun) -> bool:
         """Puts the bookmark of a stream back to where it was before the run if embedded rows were

@@ -128,15 +128,18 @@ class LongLists:
             self._writer.state()
 
     def _new_mailboxes(self, root: StreamRun, run: StreamRun) -> list[int | None]:
+        has_bookmark = self._state.bookmark(run.name) is not None
         if self._scope.is_unknown(root.stream):
+            self._state.mailboxes.begin_unknown(run.name, has_bookmark)
             return []
         mailboxes = self._scope.mailboxes_of(root.stream)
-        has_bookmark = self._state.bookmark(run.name) is not None
-        if mailboxes and has_bookmark and self._state.mailboxes.known(run.name) is None:
+        # Where a list is not read inbox by inbox, older versions read it whole as well.
+        is_by_inbox = mailboxes and root.stream.mailbox_field
+        if is_by_inbox and has_bookmark and self._state.mailboxes.known(run.name) is None:
             LOGGER.info(
                 "%s: the state does not say which inboxes were read: %s are taken for read",
                 run.name,
-                ", ".join(map(str, mailboxes)),
+                ", ".join(map(str, mailboxes or ())),
             )
         return self._state.mailboxes.begin(run.name, mailboxes, has_bookmark)
 

@@ -52,6 +52,13 @@ class MailboxMemory:
         self._at_begin[name] = self.known(name)
         return new
 
+    def begin_unknown(self, name: str, has_bookmark: bool) -> None:
+        """A stream is read of inboxes that are not known. Those that a first run reads so count as
+        not read: which they were cannot be told later."""
+        if not has_bookmark:
+            self._known[name] = []
+        self._at_begin[name] = self.known(name)
+
     def add(self, name: str, mailbox: int | None) -> None:
         """A stream was read of an inbox up to its bookmark."""
         if mailbox is EVERY_MAILBOX:
@@ -80,6 +87,10 @@ class RowMemory:
         self._before = {name: frozenset(ids) for name, ids in seen.items()}
         self._now: dict[str, set[int]] = {}
         self._complete: set[str] = set()
+
+    def taken_for_seen(self, name: str) -> list[int] | None:
+        """The rows of a list of which there was no memory yet; None where there was one."""
+        return None if name in self._before else sorted(self._now.get(name, ()))
 
     def is_new(self, name: str, row_id: int) -> bool:
         """Whether no earlier run has seen this row. Where there is no memory of the list yet, all

@@ -11,6 +11,12 @@ import requests
 # Our choice: what says to wait longer is not believed, and the pauses are the tap's own
 LONGEST_TOLD_WAIT = 3600
 
+# What an error holds: https://developer.helpscout.com/mailbox-api/overview/errors, and OAuth's.
+ERROR_KEYS = frozenset(
+    {"message", "logRef", "error", "error_description", "status", "code", "path", "timestamp"}
+    | {"_embedded", "_links", "links"}
+)
+
 # Our choice: any limit of an account is below, and what is above is no limit
 HIGHEST_LIMIT = 1_000_000
 
@@ -38,13 +44,12 @@ def body_or_none(response: requests.Response) -> Any:
 
 
 def is_error(body: Any) -> bool:
-    """Whether a body is an error's, though the status says 200."""
-    return (
-        isinstance(body, dict)
-        and "message" in body
-        and bool(body.keys() & {"logRef", "error"})
-        and not body.keys() & {"_embedded", "page", "results"}
-    )
+    """Whether a body is an error's, though the status says 200: it has a message and nothing that
+    a row or a list has.
+
+    https://developer.helpscout.com/mailbox-api/overview/errors
+    """
+    return isinstance(body, dict) and "message" in body and body.keys() <= ERROR_KEYS
 
 
 def error_details(body: dict[str, Any]) -> list[str]:

@@ -22,14 +22,12 @@ from tap_helpscout.transform import to_record
 LOGGER = singer.get_logger()
 
 Context = Mapping[str, Any]
+"""What fills the templates of a stream's path and parameters."""
 
 
 def run_context(start_date: datetime, run_start: datetime) -> Context:
-    """What every run fills the templates of the streams with."""
+    """What fills them in every list of a run."""
     return {"start": format_datetime(start_date), "end": format_datetime(run_start)}
-
-
-"""What fills the templates of a stream's path and parameters."""
 
 
 class Activity(Enum):

@@ -117,6 +117,11 @@ class Stream:
         return self.parent is not None and STREAMS[self.parent].is_windowed
 
     @property
+    def has_one_row(self) -> bool:
+        """Whether each response holds one row, whose key is that of the parent, or the day."""
+        return set(self.key_properties) <= {*self.parent_keys, self.day_column}
+
+    @property
     def is_remembered(self) -> bool:
         """Whether the state holds the ids of its rows: where the API does not filter a list by
         date, one may appear in it whose date is before the bookmark."""

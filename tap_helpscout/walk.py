@@ -135,7 +135,8 @@ class Walk:
             self._child_failed(child, error)
             return
         if child.rows.is_listed:  # embedded rows say nothing of whether the endpoint answers
-            run.outcomes.answered()
+            for parent_id, refusal in run.outcomes.answered():
+                self._put_aside(run, parent_id, refusal)
             self._state.settle(run.name, child.parent_id)
         if self._bookmarks.take_back_if_doubtful(run):
             self._writer.state()  # at once: the run may be ended before the next window is read
@@ -143,15 +144,32 @@ class Walk:
     def _child_failed(self, child: Child, error: ApiError) -> None:
         run, parent_id = child.run, child.parent_id
         what = f"{run.name}: {run.stream.parent_keys[-1]} {parent_id}"
-        meaning = run.outcomes.failed(error)
+        meaning = run.outcomes.failed(parent_id, error)
         if meaning is Meaning.PARENT_GONE:
             LOGGER.warning("%s was deleted or merged meanwhile, skipped", what)
             self._state.settle(run.name, parent_id)
-        elif meaning is Meaning.PUT_ASIDE and self._state.put_aside(run.name, parent_id):
+        elif meaning is Meaning.PUT_ASIDE:
+            self._put_aside(run, parent_id, error)
+        elif meaning is Meaning.STREAM_FAILED:
+            self._fail(run, error)
+
+    def _put_aside(self, run: StreamRun, parent_id: int, error: ApiError) -> None:
+        if self._state.put_aside(run.name, parent_id):
+            what = f"{run.name}: {run.stream.parent_keys[-1]} {parent_id}"
             LOGGER.error("%s is put aside for the next run: %s", what, error)
         else:
-            run.fail(str(error))
-            self._progress.stream_failed(run.name, error.status)
+            self._fail(run, error)
+
+    def _fail(self, run: StreamRun, error: ApiError) -> None:
+        run.fail(str(error))
+        self._progress.stream_failed(run.name, error.status)
+
+    def _judge_at_end(self, root: StreamRun) -> None:
+        """Fails the streams below of which no parent has answered."""
+        for run in root.tree():
+            error = run.outcomes.failure_at_end()
+            if error and run.activity is not Activity.FAILED:
+                self._fail(run, error)
 
     def _end_batch(self, run: StreamRun, batch: Batch) -> None:
         """Adds up what the API counts, and moves bookmarks where a window is written whole."""
@@ -161,6 +179,8 @@ class Walk:
         if not batch.completes and not batch.reopens:
             return
         if not batch.is_partial:
+            if batch.completes and self._bookmarks.is_last(batch.completes):
+                self._judge_at_end(run)
             self._bookmarks.move(run, batch)
             self._writer.state()
         if batch.completes and run.stream.is_windowed:

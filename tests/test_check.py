@@ -142,6 +142,18 @@ def test_all_streams_of_a_large_account_are_asked_no_more(tmp_path):
         assert len(fake.requests) <= MOST_REQUESTS
 
 
+def test_nor_is_one_of_which_nothing_is_as_usual(tmp_path):
+    with FakeHelpScout(build(3000, 2000), status_all_has_spam=False) as fake:
+        fake.customers_mailbox_ignored = True
+        for key in fake.conversation_ids[::100]:
+            fake.touch(key, status="spam")
+        tap = Tap(fake, tmp_path)
+        tap.configure(mailbox_ids=[row["id"] for row in fake.tables["mailboxes"]])
+        code, lines, _ = check(tap, catalog=tap.select(*STREAMS))
+        assert code == 0 and lines["spam"][0] == lines["customers: inboxes"][0] == "warning"
+        assert len(fake.requests) <= MOST_REQUESTS
+
+
 def test_only_the_inboxes_of_the_config(fake, tap):
     inbox = fake.tables["mailboxes"][0]["id"]
     own = sum(fake.conversation(key)["mailboxId"] == inbox for key in fake.conversation_ids)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import jsonschema
 import pytest
 
+from tap_helpscout.streams import STREAMS
 from tests.conftest import YEAR, Tap
 from tests.fake.api import listed_reply
 from tests.fake.data import stamp
@@ -294,6 +295,33 @@ def test_an_inbox_without_routing_is_skipped(fake, tap):
     run = tap.good_run(catalog=tap.select("mailbox_routing"))
     assert [record["mailbox_id"] for record in run.records("mailbox_routing")] == [7001, 7003]
     assert "WARNING mailbox_routing: mailbox_id 7002 was deleted" in run.log
+
+
+@pytest.mark.parametrize("name", ["mailbox_routing", "saved_replies", "mailbox_fields"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_one_inbox_that_is_refused_leaves_the_others_complete(fake, tap, name, place):
+    inboxes = [row["id"] for row in fake.tables["mailboxes"]]
+    path = STREAMS[name].path.format(mailbox_id=inboxes[place])
+    catalog = tap.select(name, "tags")
+    whole = {record["mailbox_id"] for record in tap.good_run(catalog=catalog).records(name)}
+    fake.fault(403, f"{path}([?]|$)", times=None)
+    run = tap.run(catalog=catalog)
+    assert run.code == 1 and run.state["pending"] == {name: [inboxes[place]]}
+    assert {record["mailbox_id"] for record in run.records(name)} == whole - {inboxes[place]}
+    assert run.log.count("is put aside for the next run") == 1
+    done = tap.done(tap.command("--check", catalog=catalog))
+    said = re.findall(rf"^{name} +(ok|failed) +(.*)$", done.stdout.decode(), re.MULTILINE)
+    assert done.returncode == 1 and [status for status, _ in said] == ["failed", "ok"]
+    assert said[0][1].startswith(f"mailbox_id {inboxes[place]}: GET {path} answered 403")
+
+
+def test_an_object_without_fields_is_a_row_and_takes_nothing_away(fake, tap):
+    tap.configure(start_date=tap.config["start_date"], emit_activate_version_messages=True)
+    inbox = fake.tables["mailboxes"][0]["id"]
+    fake.fault(200, f"/{inbox}/routing", times=None, body=[])
+    run = tap.good_run(catalog=tap.select("mailbox_routing"))
+    assert {"mailbox_id": inbox} in run.records("mailbox_routing")
+    assert len(run.records("mailbox_routing")) == len(fake.tables["mailboxes"])
 
 
 def test_a_webhooks_secret_is_neither_written_nor_told(fake, tap):

@@ -84,6 +84,14 @@ def test_one_that_is_gone_leaves_the_list(tap, fake, catalog, status):
     assert "pending" not in run.state
 
 
+def test_a_404_of_a_later_page_does_not_mean_that_the_parent_is_gone(tap, fake, catalog):
+    key = max(fake.conversation_ids, key=lambda one: len(fake.threads(one)))
+    fault = fake.fault(404, f"/{key}/threads.page=2", times=None)
+    run = tap.run(catalog=catalog)
+    assert fault.hits and run.code == 1 and run.state["pending"] == {"conversation_threads": [key]}
+    assert f"conversation_id {key} is put aside for the next run: GET" in run.log
+
+
 def test_its_rows_come_whatever_the_bookmark(tap, fake):
     """A folder is older than the bookmark, which has moved past it meanwhile."""
     tap.configure(retry_seconds=0)

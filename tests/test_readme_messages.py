@@ -393,7 +393,7 @@ def _new_inbox(tap):
     return only(tap, "conversations", state={**state, "inboxes": {"conversations": [7001]}})
 
 
-@meets("the state does not say which inboxes were read")
+@meets("the state does not say which")
 def _older_state(tap):
     return only(tap, "conversations", state={"bookmarks": {"conversations": stamp(tap.fake.now())}})
 

@@ -343,6 +343,9 @@ def test_a_state_from_before_this_memory_takes_the_inboxes_for_read(tap, fake):
         "INFO conversations: the state does not say which inboxes were read: 7001, 7002, 7003 are "
         "taken for read" in run.log
     )
+    assert (
+        "INFO mailboxes: the state does not say which rows were read: 7001, 7002, 7003" in run.log
+    )
     assert run.state["inboxes"] == dict.fromkeys(BOTH, MAILBOXES)
     assert run.state["seen"]["mailboxes"] == MAILBOXES
     assert not {*BOTH, "mailboxes"} & run.streams
@@ -357,6 +360,29 @@ def test_without_the_list_of_inboxes_the_others_are_read(tap, fake):
     assert second.state["inboxes"] == first.state["inboxes"]
     target.load(tap.good_run(state=target.state, catalog=catalog))
     assert not target.lacks(fake, *BOTH)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_where_a_first_run_cannot_list_the_inboxes_none_counts_as_read(tap, fake, status):
+    tap.configure(retry_seconds=0)
+    target, catalog = Target(), tap.select(*BOTH)
+    fake.set(visible_mailboxes=[7001, 7002])
+    fault = fake.fault(status, "/v2/mailboxes", times=None)
+    for _ in range(2):
+        run = target.load(tap.good_run(state=target.state, catalog=catalog))
+        assert run.state["inboxes"] == dict.fromkeys(BOTH, [])
+        fake.clock_offset += 3600
+    fault.times = fault.hits
+    fake.set(visible_mailboxes=None)
+    target.load(tap.good_run(state=target.state, catalog=catalog))
+    assert not target.lacks(fake, *BOTH)
+
+
+def test_a_list_that_was_read_whole_needs_no_memory_of_inboxes(tap, fake):
+    first = tap.good_run(catalog=tap.select("customers"))
+    tap.configure(mailbox_ids=[7001])
+    second = tap.good_run(state=first.state, catalog=tap.select("customers"))
+    assert "does not say which" not in second.log
 
 
 def test_an_inbox_that_appears_in_a_run_that_finds_deletions_loses_nothing(tap, fake):

@@ -11,9 +11,10 @@ from tap_helpscout.check.report import (
     inbox_warning,
     or_failed,
 )
+from tap_helpscout.errors import ApiError
 from tap_helpscout.progress import in_words
 from tap_helpscout.reading.days import beginning_of_day, days_between, fetch_day, first_day
-from tap_helpscout.reading.lists import fetch_listed
+from tap_helpscout.reading.lists import Meaning, fetch_listed
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.probes import Ask
 from tap_helpscout.stream_run import Context, StreamRun
@@ -82,9 +83,17 @@ class ListCheck:
         found = requests = 0
         for row in rows:
             context = {**self._context, child.stream.parent_keys[-1]: row["id"]}
-            page = fetch_listed(self._client, child.stream, context)
+            try:
+                page = fetch_listed(self._client, child.stream, context)
+            except ApiError as error:
+                yield from self._child_failed(child, row["id"], error)
+                continue
+            for parent_id, refusal in child.outcomes.answered():
+                yield _put_aside(child, parent_id, refusal)
             found += count(page)
             requests += self._requests(child, page, context)
+        if error_at_end := child.outcomes.failure_at_end():
+            raise error_at_end
         number = count(parents)
         share = number / max(len(rows), 1)
         self._size.add(requests * share, found * share)
@@ -95,6 +104,15 @@ class ListCheck:
         )
         yield Line(child.name, Status.OK, words)
 
+    def _child_failed(self, child: StreamRun, parent_id: int, error: ApiError) -> Iterator[Line]:
+        """What hangs on one parent cannot be read. Raises the error where a run takes it for the
+        whole stream's."""
+        meaning = child.outcomes.failed(parent_id, error)
+        if meaning is Meaning.STREAM_FAILED:
+            raise error
+        if meaning is Meaning.PUT_ASIDE:
+            yield _put_aside(child, parent_id, error)
+
     def _requests(self, run: StreamRun, page: Page, context: Context) -> int:
         """How many requests a list takes, with those for the details of its rows, of which the
         first is tried."""
@@ -103,3 +121,8 @@ class ListCheck:
         if page.rows:
             run.details.fetch(self._client, page.rows[0], context)
         return page.page_count + count(page)
+
+
+def _put_aside(child: StreamRun, parent_id: int, error: ApiError) -> Line:
+    where = f"{child.stream.parent_keys[-1]} {parent_id}"
+    return Line(child.name, Status.FAILED, f"{where}: {error}")

@@ -27,7 +27,7 @@ from tap_helpscout.streams import Row, Stream
 # Our choice, so that an account of any size is asked some 60 times: how many pages of a long list
 # are looked at for what its rows are like, how many listings are compared, and of how many inboxes
 # rows are counted where each is read by itself.
-SAMPLE_PAGES = 8
+SAMPLE_PAGES = 4
 COMPARED_PARENTS = 3
 COUNTED_MAILBOXES = 3
 # Measured: a list in windows takes so many times its pages, with probes and windows that were

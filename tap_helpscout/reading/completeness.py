@@ -137,7 +137,9 @@ def is_the_end(stream: Stream, verdict: Verdict, missing: int, refusal: ApiError
     Raises ApiError where it does not give what it counts: how it refused a page, if it did.
     """
     if verdict is Verdict.CUT:
-        raise refusal or ApiError(f"GET {stream.path} lists {missing} rows fewer than it counts")
+        # Without its status: a 404 of a later page does not mean that the list is gone.
+        what = f"lists {missing} rows fewer than it counts"
+        raise ApiError(refusal.message if refusal else f"GET {stream.path} {what}")
     if verdict is Verdict.READ_AGAIN:
         LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)
     if verdict is Verdict.OVERCOUNTED:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tap_helpscout.client import TRIES, Client
 from tap_helpscout.dates import EARLIEST
-from tap_helpscout.errors import ApiError
+from tap_helpscout.errors import MISSING_ADVICE, ApiError
 from tap_helpscout.prefetch import Load
 from tap_helpscout.reading.completeness import read_until_complete
 from tap_helpscout.reading.embeds import Comparison, EmbedVerifier, Treatment
@@ -146,6 +146,8 @@ class Meaning(Enum):
     """The parent was deleted or merged meanwhile: its children go with it."""
     PUT_ASIDE = auto()
     """This parent's children are asked for again in the next run."""
+    UNDECIDED = auto()
+    """403, and no parent has answered yet: it may be this parent, or the whole stream."""
     STREAM_FAILED = auto()
     """No parent's children can be read."""
 
@@ -160,32 +162,44 @@ class ChildOutcomes:
         self._too_many_gone = too_many_gone
         self._answered = 0
         self._failed_in_a_row = 0
+        self._refused: list[tuple[int, ApiError]] = []
         self.gone = 0
         """How many parents were gone."""
 
-    def answered(self) -> None:
-        """The children of a parent were listed."""
+    def answered(self) -> list[tuple[int, ApiError]]:
+        """The children of a parent were listed. Those parents that were refused before are to be
+        put aside: it was not the whole stream."""
         self._answered += 1
         self._failed_in_a_row = 0
+        refused, self._refused = self._refused, []
+        return refused
 
-    def failed(self, error: ApiError) -> Meaning:
+    def failed(self, parent_id: int, error: ApiError) -> Meaning:
         """What this failure means."""
         if error.status in GONE:
             self.gone += 1
             is_endpoint = not self._answered and self.gone >= ALL_GONE
             return Meaning.STREAM_FAILED if is_endpoint else Meaning.PARENT_GONE
-        if error.status == 403 and not self._answered:
-            return Meaning.STREAM_FAILED
         self._failed_in_a_row += 1
-        is_endpoint = self._failed_in_a_row >= FAILURES_IN_A_ROW
-        return Meaning.STREAM_FAILED if is_endpoint else Meaning.PUT_ASIDE
+        if self._failed_in_a_row >= FAILURES_IN_A_ROW:
+            return Meaning.STREAM_FAILED
+        if error.status == 403 and not self._answered:
+            self._refused.append((parent_id, error))
+            return Meaning.UNDECIDED
+        return Meaning.PUT_ASIDE
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether every parent so far was gone, so that the endpoint may be."""
-        return not self._answered and self.gone > 0
+        """Whether every parent so far was gone or refused, so that the endpoint may be."""
+        return not self._answered and bool(self.gone or self._refused)
 
-    @property
-    def are_too_many_gone(self) -> bool:
-        """Whether at the end of a list it is the endpoint that is gone, not the parents."""
-        return self.is_doubtful and self.gone >= self._too_many_gone
+    def failure_at_end(self) -> ApiError | None:
+        """Why the stream has failed, now that the list has ended: no parent has answered."""
+        if self._answered:
+            return None
+        if self._refused:
+            return self._refused[-1][1]
+        if self.gone and self.gone >= self._too_many_gone:
+            what = "Help Scout answers 404 for what hangs on each parent"
+            return ApiError(what, 404, advice=MISSING_ADVICE)
+        return None

@@ -70,6 +70,8 @@ def parse_page(stream: Stream, body: Any, params: PageParams) -> Page:
     """
     if stream.rows_key is None:
         rows = body if isinstance(body, list) else [body]
+        if stream.has_one_row and not body:
+            rows = [{}]  # an object without fields is an empty array in PHP
         return Page(_checked(stream, rows, "its rows"), total=len(rows))
     body = body if isinstance(body, dict) else {}
     counts = _counts(body)

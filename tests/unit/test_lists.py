@@ -21,41 +21,50 @@ def _outcomes():
 
 def test_a_parent_that_is_gone_is_skipped(outcomes):
     outcomes.answered()
-    assert outcomes.failed(GONE) is Meaning.PARENT_GONE and outcomes.gone == 1
+    assert outcomes.failed(7, GONE) is Meaning.PARENT_GONE and outcomes.gone == 1
     assert not outcomes.is_doubtful
 
 
 def test_where_all_of_the_first_parents_are_gone_the_endpoint_is(outcomes):
-    found = [outcomes.failed(GONE) for _ in range(ALL_GONE)]
+    found = [outcomes.failed(7, GONE) for _ in range(ALL_GONE)]
     assert found[-1] is Meaning.STREAM_FAILED and set(found[:-1]) == {Meaning.PARENT_GONE}
 
 
 def test_some_gone_and_none_there_is_doubtful_until_one_answers(outcomes):
     for number in range(1, SOME_GONE + 1):
-        outcomes.failed(GONE)
-        assert outcomes.is_doubtful and outcomes.are_too_many_gone is (number >= SOME_GONE)
+        outcomes.failed(7, GONE)
+        assert outcomes.is_doubtful and bool(outcomes.failure_at_end()) is (number >= SOME_GONE)
     outcomes.answered()
-    assert not outcomes.is_doubtful and not outcomes.are_too_many_gone
+    assert not outcomes.is_doubtful and not outcomes.failure_at_end()
 
 
 def test_where_the_parents_are_few_one_that_is_gone_is_enough():
     outcomes = ChildOutcomes(too_many_gone=1)
-    assert not outcomes.are_too_many_gone
-    assert outcomes.failed(GONE) is Meaning.PARENT_GONE and outcomes.are_too_many_gone
+    assert not outcomes.failure_at_end()
+    assert outcomes.failed(7, GONE) is Meaning.PARENT_GONE
+    assert outcomes.failure_at_end().status == 404
     outcomes.answered()
-    assert not outcomes.are_too_many_gone
+    assert not outcomes.failure_at_end()
 
 
 def test_one_that_fails_is_put_aside_and_many_in_a_row_are_the_endpoint(outcomes):
     for _ in range(3):
         for _ in range(FAILURES_IN_A_ROW - 1):
-            assert outcomes.failed(BROKEN) is Meaning.PUT_ASIDE
+            assert outcomes.failed(7, BROKEN) is Meaning.PUT_ASIDE
         outcomes.answered()
-    found = [outcomes.failed(BROKEN) for _ in range(FAILURES_IN_A_ROW)]
+    found = [outcomes.failed(7, BROKEN) for _ in range(FAILURES_IN_A_ROW)]
     assert found[-1] is Meaning.STREAM_FAILED
 
 
-def test_a_403_before_any_answer_is_the_streams(outcomes):
-    assert outcomes.failed(FORBIDDEN) is Meaning.STREAM_FAILED
-    outcomes.answered()
-    assert outcomes.failed(FORBIDDEN) is Meaning.PUT_ASIDE
+def test_a_403_is_the_parents_if_another_answers_and_else_the_streams(outcomes):
+    assert outcomes.failed(7, FORBIDDEN) is outcomes.failed(8, FORBIDDEN) is Meaning.UNDECIDED
+    assert outcomes.is_doubtful and outcomes.failure_at_end() is FORBIDDEN
+    assert outcomes.answered() == [(7, FORBIDDEN), (8, FORBIDDEN)]
+    assert not outcomes.is_doubtful and not outcomes.failure_at_end()
+    assert outcomes.failed(9, FORBIDDEN) is Meaning.PUT_ASIDE
+    assert outcomes.answered() == []
+
+
+def test_many_403_are_the_streams_at_once(outcomes):
+    found = [outcomes.failed(key, FORBIDDEN) for key in range(FAILURES_IN_A_ROW)]
+    assert found[-1] is Meaning.STREAM_FAILED

@@ -274,7 +274,7 @@ def get_a_parent_without_id(run, _):
 
 
 def find_a_parent_gone(run, _):
-    run.outcomes.failed(ApiError("GET /v2/mailboxes/1/fields answered 404", 404))
+    run.outcomes.failed(1, ApiError("GET /v2/mailboxes/1/fields answered 404", 404))
 
 
 def put_a_parent_aside(run, state):
