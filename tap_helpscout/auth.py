@@ -163,9 +163,10 @@ class Tokens:
     def _keep(self, document: dict[str, Any], response: Mapping[str, Any]) -> str:
         """Writes down what is sound of a response, and only then complains of what is not."""
         token, refresh_token = response.get("access_token"), response.get("refresh_token")
+        token = token if _is_token(token) else None
         if _is_token(refresh_token):
             document["refresh_token"] = refresh_token
-        if _is_token(token):
+        if token:
             self._token, self._expires_at = token, _expiry(response.get("expires_in"))
             document.update(
                 access_token=token,
@@ -180,12 +181,12 @@ class Tokens:
             "authorize the app again (README.md, OAuth)",
         )
         if refresh_token and not _is_token(refresh_token):
+            kept = " The access token has been kept and serves until it expires." if token else ""
             raise UnauthorizedError(
                 f"POST {TOKEN_PATH} answered with a refresh_token that is no text: the next one is "
-                "lost. The access token has been kept and serves until it expires; if runs are "
-                "refused then, authorize the app again (README.md, OAuth)"
+                f"lost.{kept} If runs are refused then, authorize the app again (README.md, OAuth)"
             )
-        if not _is_token(token):
+        if not token:
             raise RetriableError(f"POST {TOKEN_PATH} answered without an access_token")
         return token
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tap_helpscout.conversions import FieldPath, Outcome
+from tap_helpscout.redaction import printable
 from tap_helpscout.transform import Row
 
 
@@ -58,10 +59,9 @@ class Findings:
 
     def _row(self, record: Row) -> str:
         keys = [f"{key} {record[key]}" for key in self._key_properties if key in record]
-        return ", ".join(keys) or "a row without its key"
+        return printable(", ".join(keys)) or "a row without its key"
 
 
 def _shown(path: FieldPath) -> str:
     """A path for the log, where a name that the API made up may not forge a line."""
-    text = ".".join(path)
-    return text if text.isprintable() else ascii(text)[1:-1]
+    return printable(".".join(path))

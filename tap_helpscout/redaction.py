@@ -33,11 +33,16 @@ class Redactor:
         if self._pattern:
             cleaned = self._pattern.sub(HIDDEN, cleaned)
         cleaned = USER_INFO.sub(f"{HIDDEN}@", cleaned)
-        return "".join(map(_printable, cleaned))
+        return printable(cleaned)
 
 
-def _printable(char: str) -> str:
-    return char if char.isprintable() else char.encode("unicode_escape").decode()
+def printable(text: str) -> str:
+    """The text with line breaks and other control characters escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def _any_form(secret: str) -> str:

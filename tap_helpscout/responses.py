@@ -49,7 +49,10 @@ def is_error(body: Any) -> bool:
 
     https://developer.helpscout.com/mailbox-api/overview/errors
     """
-    return isinstance(body, dict) and "message" in body and body.keys() <= ERROR_KEYS
+    if not isinstance(body, dict) or "message" not in body or not body.keys() <= ERROR_KEYS:
+        return False
+    embedded = body.get("_embedded")
+    return embedded is None or (isinstance(embedded, dict) and "errors" in embedded)
 
 
 def error_details(body: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from tap_helpscout.errors import ApiError
 from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.progress import Progress
 from tap_helpscout.reading.lists import ChildRows, Meaning, read_children
+from tap_helpscout.reading.pages import whole_number
 from tap_helpscout.reading.windows import Batch
 from tap_helpscout.records import RecordWriter
 from tap_helpscout.state import State
@@ -108,7 +109,7 @@ class Walk:
         """The lists that hang on a row, requested."""
         if not run.children:
             return
-        parent_id = row.get("id")
+        parent_id = whole_number(row.get("id"))
         if parent_id is None:
             run.rows_without_id += 1
             return  # there is nothing to ask for; RecordWriter warns of the row

@@ -18,7 +18,8 @@
 --     DROP VIEW first_reply_times, resolution_times, daily_volume, backlog, happiness, busy_hours,
 --         reported_days, reported_status_changes, reported_threads, reported_conversations;
 --
--- In all views: columns that end in _at are in UTC, as in the tables. `mailbox` is the inbox's
+-- The tables must have been loaded in UTC: with PGTZ=UTC for the target, unless the server's time
+-- zone is UTC. In all views: columns that end in _at are in UTC, as in the tables. `mailbox` is the inbox's
 -- name, null if it exists no more. A conversation belongs to the inbox that it is in now, wherever
 -- it was before.
 

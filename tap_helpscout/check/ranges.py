@@ -25,10 +25,10 @@ from tap_helpscout.stream_run import StreamRun
 from tap_helpscout.streams import Row, Stream
 
 # Our choice, so that an account of any size is asked some 60 times: how many pages of a long list
-# are looked at for what its rows are like, how many listings are compared, and of how many inboxes
-# rows are counted where each is read by itself.
+# are looked at for what its rows are like, how many listings are compared, the first and others of
+# so many children, and of how many inboxes rows are counted where each is read by itself.
 SAMPLE_PAGES = 4
-COMPARED_PARENTS = 3
+COMPARED_PARENTS, COMPARED_CHILDREN = 3, 100
 COUNTED_MAILBOXES = 3
 # Measured: a list in windows takes so many times its pages, with probes and windows that were
 # refused; and a parent whose children are listed takes so many requests.
@@ -111,9 +111,13 @@ class RangeCheck:
             if verifier.is_comparable(row) and verifier.count_telling(verifier.embedded(row))
         ]
         telling.sort(key=lambda row: len(verifier.embedded(row)))  # short lists take one request
-        compared = [
-            self._compare(child.stream, verifier, row) for row in telling[:COMPARED_PARENTS]
-        ]
+        compared: list[str] = []
+        left = COMPARED_CHILDREN
+        for row in telling[:COMPARED_PARENTS]:
+            if compared and left < len(verifier.embedded(row)):
+                break
+            compared.append(self._compare(child.stream, verifier, row))
+            left -= len(verifier.embedded(row))
         listed = [row for row in parents if not verifier.is_comparable(row)]
         share = len(listed) / max(len(parents), 1)
         children = sum(len(verifier.embedded(row)) for row in parents) / max(len(parents), 1)

@@ -10,6 +10,7 @@ from tap_helpscout.client import TRIES, Client
 from tap_helpscout.errors import MISSING_ADVICE, ApiError
 from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.reading.lists import GONE
+from tap_helpscout.redaction import printable
 from tap_helpscout.streams import Detail, Row, Stream
 
 LOGGER = singer.get_logger()
@@ -51,7 +52,7 @@ class RowDetails:
             if error.status not in GONE:
                 raise
             self.gone += 1
-            key = " ".join(f"{name} {row.get(name)}" for name in self._stream.identity)
+            key = printable(" ".join(f"{name} {row.get(name)}" for name in self._stream.identity))
             LOGGER.warning(
                 "%s: %s was deleted or merged meanwhile, skipped", self._stream.tap_stream_id, key
             )

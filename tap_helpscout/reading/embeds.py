@@ -161,7 +161,9 @@ class EmbedVerifier:
         """The children that came inside a parent; none where that is no list of rows."""
         inner = parent.get("_embedded")
         rows = inner.get(self.embed.name) if isinstance(inner, dict) else None
-        is_list = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+        is_list = isinstance(rows, list) and all(
+            isinstance(row, dict) and not isinstance(row.get("id"), (dict, list)) for row in rows
+        )
         return rows if is_list and rows else []
 
     def treatment(self, parent: Row) -> Treatment:

@@ -75,13 +75,13 @@ def parse_page(stream: Stream, body: Any, params: PageParams) -> Page:
         return Page(_checked(stream, rows, "its rows"), total=len(rows))
     body = body if isinstance(body, dict) else {}
     counts = _counts(body)
-    asked = _whole_number(params.get("page")) or 1
+    asked = whole_number(params.get("page")) or 1
     return Page(
         _rows(stream, body, counts, asked),
         number=asked,
-        size=_whole_number(counts.get("size")),
-        total=_whole_number(counts.get("totalElements")),
-        pages=_whole_number(counts.get("totalPages")),
+        size=whole_number(counts.get("size")),
+        total=whole_number(counts.get("totalElements")),
+        pages=whole_number(counts.get("totalPages")),
         next=_next_link(stream, body),
     )
 
@@ -99,7 +99,7 @@ def _rows(stream: Stream, body: dict[str, Any], counts: dict[str, Any], asked: i
     rows = (embedded if isinstance(embedded, dict) else body).get(stream.rows_key or "")
     if rows is None and not embedded and body.keys() & {"page", "_links"}:
         # `_embedded` is left out, or empty, where a list has no rows, or this page of it.
-        total, pages = (_whole_number(counts.get(key)) for key in ("totalElements", "totalPages"))
+        total, pages = (whole_number(counts.get(key)) for key in ("totalElements", "totalPages"))
         if not total or asked > max(pages or 1, 1):
             return []
     return _checked(stream, rows, f"a list of {stream.rows_key!r}")
@@ -115,8 +115,8 @@ def _checked(stream: Stream, rows: Any, what: str) -> list[Row]:
     return rows
 
 
-def _whole_number(value: Any) -> int | None:
-    """A count, also where it came as text or as a float; None where it is none."""
+def whole_number(value: Any) -> int | None:
+    """A count or an id, also where it came as text or as a float; None where it is none."""
     if isinstance(value, bool):
         return None
     try:
@@ -135,7 +135,9 @@ def _next_link(stream: Stream, body: dict[str, Any]) -> PageParams | None:
     try:
         # The link carries the list's own parameters too; sent twice they are an error:
         # https://github.com/n8n-io/n8n/issues/38104
-        query = dict(parse_qsl(urlsplit(href).query)) if isinstance(href, str) else {}
+        # A half of a surrogate pair could not be sent: it raises here.
+        text = href.encode().decode() if isinstance(href, str) else ""
+        query = dict(parse_qsl(urlsplit(text).query))
     except ValueError:
         query = {}
     if not query:
@@ -150,7 +152,7 @@ def fetch_if_there(fetch: Fetch, params: PageParams) -> Page:
     except ApiError as error:
         if error.status not in NO_SUCH_PAGE:
             raise
-        return Page([], number=_whole_number(params.get("page")) or 1, refusal=error)
+        return Page([], number=whole_number(params.get("page")) or 1, refusal=error)
 
 
 def prefetched_pages(client: Client, fetch: Fetch, first: Page) -> Iterator[Page]:

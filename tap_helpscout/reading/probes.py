@@ -51,6 +51,11 @@ def range_params(window: Window) -> dict[str, str]:
     return {"query": f"(modifiedAt:[{low} TO {format_datetime(window.high)}])"}
 
 
+# Our choice, so that --check asks little: of how many inboxes one must have fewer rows than the
+# whole list, to show that a filter holds.
+PROBED_MAILBOXES = 3
+
+
 class DateFilterStopped(Exception):
     """The closed date filter does not work, or not any more; the message says how that showed."""
 
@@ -172,7 +177,7 @@ def probe_mailbox_filter(ask: Ask, param: str, mailboxes: Sequence[int]) -> Find
     if not stray:
         return Finding(True, "an inbox that does not exist has no rows")
     whole = _count(ask({}))
-    if any(_count(ask({param: str(mailbox)})) < whole for mailbox in mailboxes):
+    if any(_count(ask({param: str(mailbox)})) < whole for mailbox in mailboxes[:PROBED_MAILBOXES]):
         return Finding(True, f"an inbox has fewer rows than all {whole}")
     return Finding(
         False, f"an inbox that does not exist has {stray} rows, and each that does all {whole}"

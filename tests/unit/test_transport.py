@@ -147,7 +147,9 @@ def test_the_limit_is_a_plain_number_or_unknown(monkeypatch, header, limit):
     [
         ({"message": "m", "logRef": "r"}, True),
         ({"message": "m", "error": "e"}, True),
-        ({"message": "m"}, False),
+        ({"message": "m"}, True),
+        ({"message": "m", "logRef": "r", "_embedded": {"errors": []}}, True),
+        ({"message": "m", "id": 7}, False),
         ({"logRef": "r"}, False),
         ({"message": "m", "logRef": "r", "page": {}}, False),
         ({"message": "m", "logRef": "r", "_embedded": {}}, False),
