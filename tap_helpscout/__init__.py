@@ -36,6 +36,7 @@ def main() -> None:
     args = parse_args()
     open_standard_files()
     guard = SignalGuard()
+    guard.moves_state = not (args.discover or args.check)
     guard.exit(run(args, guard))
 
 

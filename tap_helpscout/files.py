@@ -55,6 +55,11 @@ def read_json(path: str, what: str) -> dict[str, Any]:
                 f"the state file {path} has a state in each of several lines: give the tap only "
                 f"the last line, as in tail -n 1 {path} > state.json"
             ) from error
+        if _is_lines_of_json(text, error):
+            raise ConfigError(
+                f"the {what} file {path} has a JSON object in each of several lines, as "
+                "states.jsonl has: of that the last line belongs after --state"
+            ) from error
         raise _no_json(path, what, f"{error}\n{_marked(text, error)}") from error
     except RecursionError:
         raise _no_json(path, what, "it is nested too deeply") from None

@@ -26,6 +26,7 @@ class SignalGuard:
     any thread), at the end of that, but after GRACE_SECONDS in any case."""
 
     def __init__(self) -> None:
+        self.moves_state = True  # whether the command reads and writes a state
         self.state_written = False  # whether a later run has something to go on from
         self._lock = threading.Lock()
         self._received: int | None = None
@@ -75,6 +76,8 @@ class SignalGuard:
 
     def _last_words(self, signum: int) -> str:
         name = signal.Signals(signum).name
+        if not self.moves_state:
+            return f"ended by {name}"
         if self.state_written:
-            return f"ended by {name}; the next run begins at the last state"
+            return f"ended by {name}; the next run begins at the last state that was kept"
         return f"ended by {name} before there was a new state; the next run begins where this did"

@@ -150,7 +150,7 @@ def test_ctrl_c_has_a_line_of_its_own_and_says_what_is_true(tap, fake, has_state
     terminal.press(b"\x03")
     run, _ = terminal.end()
     assert run.code == 130
-    last = "CRITICAL ended by SIGINT; the next run begins at the last state"
+    last = "CRITICAL ended by SIGINT; the next run begins at the last state that was kept"
     if not has_state:
         last = (
             "CRITICAL ended by SIGINT before there was a new state; the next run begins where "
@@ -271,6 +271,14 @@ def test_of_a_file_with_several_states_the_last_line_is_asked_for(tap, fake):
     line = refused(tap.run("--state", path), fake)
     assert f"only the last line, as in tail -n 1 {path} > state.json" in line
     tap.good_run("--state", tap.file("states.jsonl", state), catalog=tap.select("users"))
+
+
+@pytest.mark.parametrize("is_due", ["config", "catalog"])
+def test_the_file_of_states_after_the_wrong_option_is_told(tap, fake, is_due):
+    path = tap.file("states.jsonl", 3 * '{"bookmarks": {}}\n')
+    line = refused(tap.run(f"--{is_due}", path), fake)
+    assert f"the {is_due} file {path} has a JSON object in each of several lines" in line
+    assert "the last line belongs after --state" in line
 
 
 def test_a_line_of_the_tap_is_no_state(tap, fake):

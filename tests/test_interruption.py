@@ -187,6 +187,15 @@ def test_a_signal_in_the_middle_of_the_rows_leaves_whole_lines(tap, fake, signum
     assert messages and f"CRITICAL ended by {signum.name}" in log and last_words in log
 
 
+def test_a_check_that_is_ended_says_nothing_of_states(tap, fake):
+    step = fake.fault("silent", path="/v2/mailboxes", times=None, seconds=60)
+    with tap.start("--check") as process:
+        until(lambda: step.hits)
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=20)
+    assert log.decode().splitlines()[-1] == "CRITICAL ended by SIGINT"
+
+
 def test_before_there_is_a_state_no_word_is_said_of_one(tap, fake):
     step = fake.fault("silent", path="/v2/mailboxes", times=None, seconds=60)
     with tap.start() as process:
