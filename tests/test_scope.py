@@ -378,7 +378,7 @@ def test_where_a_first_run_cannot_list_the_inboxes_none_counts_as_read(tap, fake
     assert not target.lacks(fake, *BOTH)
 
 
-def test_a_list_that_was_read_whole_needs_no_memory_of_inboxes(tap, fake):
+def test_a_list_that_was_read_whole_needs_no_memory_of_inboxes(tap):
     first = tap.good_run(catalog=tap.select("customers"))
     tap.configure(mailbox_ids=[7001])
     second = tap.good_run(state=first.state, catalog=tap.select("customers"))

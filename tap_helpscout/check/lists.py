@@ -88,8 +88,7 @@ class ListCheck:
             except ApiError as error:
                 yield from self._child_failed(child, row["id"], error)
                 continue
-            for parent_id, refusal in child.outcomes.answered():
-                yield _put_aside(child, parent_id, refusal)
+            yield from (_put_aside(child, *refused) for refused in child.outcomes.answered())
             found += count(page)
             requests += self._requests(child, page, context)
         if error_at_end := child.outcomes.failure_at_end():
@@ -97,12 +96,8 @@ class ListCheck:
         number = count(parents)
         share = number / max(len(rows), 1)
         self._size.add(requests * share, found * share)
-        words = (
-            f"{found} below {number}"
-            if len(rows) == number
-            else (f"{found} below the first {len(rows)} of {number}")
-        )
-        yield Line(child.name, Status.OK, words)
+        of = f"{number}" if len(rows) == number else f"the first {len(rows)} of {number}"
+        yield Line(child.name, Status.OK, f"{found} below {of}")
 
     def _child_failed(self, child: StreamRun, parent_id: int, error: ApiError) -> Iterator[Line]:
         """What hangs on one parent cannot be read. Raises the error where a run takes it for the

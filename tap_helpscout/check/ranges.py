@@ -50,9 +50,7 @@ class RangeCheck:
         child = root.embedded_child
         verifier = child.verifier if child else None
         reader = partial(RangeReader, self._client, root.stream, verifier, self._settled)
-        ask = reader().ask_since(self._start_date)
-        if problem := self._scope.check_filter(root.stream, ask):
-            yield inbox_warning(root.name, problem)
+        yield from self._inboxes(root, reader())
         params = self._scope.params(root.stream)
         window = Window(self._start_date, self._end)
         readers = [reader(one) for one in params[:COUNTED_MAILBOXES]]
@@ -70,6 +68,11 @@ class RangeCheck:
             rows = [row for page in samples for row in page.rows]
             yield from or_failed(child.name, self._embedded(child, verifier, rows, number))
         yield from self._hidden(root, readers[0], first, window)
+
+    def _inboxes(self, root: StreamRun, reader: RangeReader) -> Iterator[Line]:
+        ask = reader.ask_since(self._start_date)
+        if problem := self._scope.check_filter(root.stream, ask):
+            yield inbox_warning(root.name, problem)
 
     def _date_filter(
         self, root: StreamRun, reader: RangeReader, first: Page, window: Window
@@ -105,19 +108,7 @@ class RangeCheck:
     ) -> Iterator[Line]:
         """Compares some listings with what was embedded, as a run does before it uses it."""
         name, embed = f"embedded {verifier.name}", child.stream.embed
-        telling = [
-            row
-            for row in parents
-            if verifier.is_comparable(row) and verifier.count_telling(verifier.embedded(row))
-        ]
-        telling.sort(key=lambda row: len(verifier.embedded(row)))  # short lists take one request
-        compared: list[str] = []
-        left = COMPARED_CHILDREN
-        for row in telling[:COMPARED_PARENTS]:
-            if compared and left < len(verifier.embedded(row)):
-                break
-            compared.append(self._compare(child.stream, verifier, row))
-            left -= len(verifier.embedded(row))
+        compared = self._compare_some(child.stream, verifier, parents)
         listed = [row for row in parents if not verifier.is_comparable(row)]
         share = len(listed) / max(len(parents), 1)
         children = sum(len(verifier.embedded(row)) for row in parents) / max(len(parents), 1)
@@ -136,6 +127,25 @@ class RangeCheck:
         if child.selected:
             words = f"about {round(number * children)}, {round(100 * share)} % of parents by a list"
             yield Line(child.name, Status.OK, words)
+
+    def _compare_some(
+        self, stream: Stream, verifier: EmbedVerifier, parents: list[Row]
+    ) -> list[str]:
+        """What was found of some parents, those with the shortest lists."""
+        telling = [
+            row
+            for row in parents
+            if verifier.is_comparable(row) and verifier.count_telling(verifier.embedded(row))
+        ]
+        telling.sort(key=lambda row: len(verifier.embedded(row)))
+        compared: list[str] = []
+        left = COMPARED_CHILDREN
+        for row in telling[:COMPARED_PARENTS]:
+            if compared and left < len(verifier.embedded(row)):
+                break
+            compared.append(self._compare(stream, verifier, row))
+            left -= len(verifier.embedded(row))
+        return compared
 
     def _compare(self, stream: Stream, verifier: EmbedVerifier, parent: Row) -> str:
         context = {**self._context, stream.parent_keys[-1]: parent["id"]}
