@@ -137,14 +137,23 @@ BOTH = ("conversations", "customers")
 # What one list has shown says nothing of the other.
 ALONE = [
     (*FILTERS[name], (stream,))
-    for name, stream in (("query is ignored", "customers"), ("no totals", "conversations"))
+    for name, stream in (
+        ("query is ignored", "customers"),
+        ("query finds nothing", "customers"),
+        ("no totals", "conversations"),
+    )
 ]
 
 
 @pytest.mark.parametrize(
     "options, words, lists",
     [*[(*habit, BOTH) for habit in FILTERS.values()], *ALONE],
-    ids=[*FILTERS, "query is ignored by customers", "no totals of conversations"],
+    ids=[
+        *FILTERS,
+        "query is ignored by customers",
+        "query finds no customers",
+        "no totals of conversations",
+    ],
 )
 def test_filters_and_totals(account, tmp_path, options, words, lists):
     with FakeHelpScout(account, page_sizes=PAGE_SIZES, habit_lists=lists, **options) as fake:
