@@ -35,8 +35,7 @@ def main() -> None:
     """The command."""
     args = parse_args()
     open_standard_files()
-    guard = SignalGuard()
-    guard.moves_state = not (args.discover or args.check)
+    guard = SignalGuard(moves_state=not (args.discover or args.check))
     guard.exit(run(args, guard))
 
 

@@ -162,8 +162,8 @@ class Tokens:
 
     def _keep(self, document: dict[str, Any], response: Mapping[str, Any]) -> str:
         """Writes down what is sound of a response, and only then complains of what is not."""
-        token, refresh_token = response.get("access_token"), response.get("refresh_token")
-        token = token if _is_token(token) else None
+        sent, refresh_token = response.get("access_token"), response.get("refresh_token")
+        token = sent if _is_token(sent) else None
         if _is_token(refresh_token):
             document["refresh_token"] = refresh_token
         if token:
@@ -173,7 +173,7 @@ class Tokens:
                 access_token_expires_at=self._expires_at and format_datetime(self._expires_at),
                 access_token_client_id=self._config.client_id,
             )
-        for secret in (token, refresh_token):
+        for secret in (sent, refresh_token):
             self._transport.redactor.add(str(secret or ""))
         self._save(
             document,

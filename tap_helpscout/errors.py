@@ -6,6 +6,8 @@ HelpScoutError           what is wrong, in words
        └─ RetriableError    it may succeed next time: tried again, and raised in the end
 """
 
+from tap_helpscout.redaction import printable
+
 FORBIDDEN_ADVICE = (
     "The account's plan or the user's permissions do not include it: change them, or deselect the "
     "stream in the catalog"
@@ -32,6 +34,7 @@ class HelpScoutError(Exception):
         wait: float | None = None,
         advice: str = "",
     ) -> None:
+        message = printable(message)  # ids of the account's rows are in it, with whatever they hold
         super().__init__(f"{message}. {advice}" if advice else message)
         self.message, self.status, self.wait, self.advice = message, status, wait, advice
 

@@ -50,16 +50,8 @@ def read_json(path: str, what: str) -> dict[str, Any]:
     try:
         document = _parse_object(text)
     except json.JSONDecodeError as error:
-        if what == "state" and _is_lines_of_json(text, error):
-            raise ConfigError(
-                f"the state file {path} has a state in each of several lines: give the tap only "
-                f"the last line, as in tail -n 1 {path} > state.json"
-            ) from error
         if _is_lines_of_json(text, error):
-            raise ConfigError(
-                f"the {what} file {path} has a JSON object in each of several lines, as "
-                "states.jsonl has: of that the last line belongs after --state"
-            ) from error
+            raise ConfigError(f"the {what} file {path} {_several_lines(path, what)}") from error
         raise _no_json(path, what, f"{error}\n{_marked(text, error)}") from error
     except RecursionError:
         raise _no_json(path, what, "it is nested too deeply") from None
@@ -78,6 +70,18 @@ def _refuse_another_kind(document: dict[str, Any], path: str, what: str) -> None
             f"the {what} file {path} is a {kinds[0]}: it holds {KEY_OF[kinds[0]]!r} and no "
             f"{KEY_OF[what]}. Probably --{kinds[0]} {path} was meant, and another file for --{what}"
         )
+
+
+def _several_lines(path: str, what: str) -> str:
+    if what == "state":
+        return (
+            "has a state in each of several lines: give the tap only the last line, as in "
+            f"tail -n 1 {path} > state.json"
+        )
+    return (
+        "has a JSON object in each of several lines, as states.jsonl has: of that the last line "
+        "belongs after --state"
+    )
 
 
 def _is_lines_of_json(text: str, error: json.JSONDecodeError) -> bool:

@@ -11,11 +11,9 @@ import requests
 # Our choice: what says to wait longer is not believed, and the pauses are the tap's own
 LONGEST_TOLD_WAIT = 3600
 
-# What an error holds: https://developer.helpscout.com/mailbox-api/overview/errors, and OAuth's.
-ERROR_KEYS = frozenset(
-    {"message", "logRef", "error", "error_description", "status", "code", "path", "timestamp"}
-    | {"_embedded", "_links", "links"}
-)
+# An exceeded rate limit answers with a message alone, errors of parameters have details embedded:
+# https://developer.helpscout.com/mailbox-api/overview/errors
+BARE_ERROR_KEYS = frozenset({"message", "_embedded", "_links", "links"})
 
 # Our choice: any limit of an account is below, and what is above is no limit
 HIGHEST_LIMIT = 1_000_000
@@ -44,15 +42,17 @@ def body_or_none(response: requests.Response) -> Any:
 
 
 def is_error(body: Any) -> bool:
-    """Whether a body is an error's, though the status says 200: it has a message and nothing that
-    a row or a list has.
+    """Whether a body is an error's, though the status says 200: a message with a reference or a
+    code, or with nothing but links, and no rows.
 
     https://developer.helpscout.com/mailbox-api/overview/errors
     """
-    if not isinstance(body, dict) or "message" not in body or not body.keys() <= ERROR_KEYS:
+    if not isinstance(body, dict) or "message" not in body or body.keys() & {"page", "results"}:
         return False
-    embedded = body.get("_embedded")
-    return embedded is None or (isinstance(embedded, dict) and "errors" in embedded)
+    embedded = body.get("_embedded", {"errors": []})
+    if not isinstance(embedded, dict) or "errors" not in embedded:
+        return False
+    return bool(body.keys() & {"logRef", "error"}) or body.keys() <= BARE_ERROR_KEYS
 
 
 def error_details(body: dict[str, Any]) -> list[str]:

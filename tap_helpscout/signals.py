@@ -25,8 +25,9 @@ class SignalGuard:
     """Ends the process at a signal: at once, or where something runs within it (`with guard:`, in
     any thread), at the end of that, but after GRACE_SECONDS in any case."""
 
-    def __init__(self) -> None:
-        self.moves_state = True  # whether the command reads and writes a state
+    def __init__(self, moves_state: bool) -> None:
+        """`moves_state`: whether the command reads and writes a state."""
+        self._moves_state = moves_state
         self.state_written = False  # whether a later run has something to go on from
         self._lock = threading.Lock()
         self._received: int | None = None
@@ -76,7 +77,7 @@ class SignalGuard:
 
     def _last_words(self, signum: int) -> str:
         name = signal.Signals(signum).name
-        if not self.moves_state:
+        if not self._moves_state:
             return f"ended by {name}"
         if self.state_written:
             return f"ended by {name}; the next run begins at the last state that was kept"

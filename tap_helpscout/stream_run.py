@@ -87,6 +87,10 @@ class StreamRun:
         for child in self.children:
             yield from child.tree()
 
+    def parent_in_words(self, *parent_ids: int) -> str:
+        """Parents of this stream's rows, for the log: `mailbox_id 7001, 7002`."""
+        return f"{self.stream.parent_keys[-1]} {', '.join(map(str, parent_ids))}"
+
     @property
     def embedded_child(self) -> "StreamRun | None":
         """The child whose rows may come embedded in its own, if they are needed."""
@@ -169,8 +173,8 @@ class StreamRun:
     def _what_is_missing(self, pending: list[int]) -> str | None:
         if pending:
             return (
-                f"what hangs on {self.stream.parent_keys[-1]} {', '.join(map(str, pending))} could "
-                "not be read, and is asked for first in the next run"
+                f"what hangs on {self.parent_in_words(*pending)} could not be read, and is asked "
+                "for first in the next run"
             )
         if self.used_doubtful:
             return (

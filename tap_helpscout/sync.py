@@ -182,7 +182,7 @@ class Sync:
             run.start = start
 
     def _read_pending_parent(self, run: StreamRun, parent_id: int, context: Context) -> None:
-        what = f"{run.name}: {run.stream.parent_keys[-1]} {parent_id}"
+        what = f"{run.name}: {run.parent_in_words(parent_id)}"
         try:
             if run.parent and self._scope.holds_parent(run.parent.stream, parent_id):
                 rows = read_children(self._client, run.stream, context, {"id": parent_id}, None)

@@ -26,7 +26,7 @@ from tap_helpscout.errors import (
     credentials_advice,
 )
 from tap_helpscout.files import ConfigError
-from tap_helpscout.redaction import Redactor, printable
+from tap_helpscout.redaction import Redactor
 from tap_helpscout.responses import (
     body_or_none,
     error_details,
@@ -102,7 +102,7 @@ class Transport:
 
         Raises UnauthorizedError where the token is refused, else ApiError or RetriableError.
         """
-        what = printable(f"{method} {path}")
+        what = f"{method} {path}"
         response = self._exchange(
             what,
             self._session.prepare_request(

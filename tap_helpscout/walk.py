@@ -11,8 +11,7 @@ from tap_helpscout.client import Client
 from tap_helpscout.errors import ApiError
 from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.progress import Progress
-from tap_helpscout.reading.lists import ChildRows, Meaning, read_children
-from tap_helpscout.reading.pages import whole_number
+from tap_helpscout.reading.lists import ChildRows, Meaning, id_to_ask_for, read_children
 from tap_helpscout.reading.windows import Batch
 from tap_helpscout.records import RecordWriter
 from tap_helpscout.state import State
@@ -109,7 +108,7 @@ class Walk:
         """The lists that hang on a row, requested."""
         if not run.children:
             return
-        parent_id = whole_number(row.get("id"))
+        parent_id = id_to_ask_for(row)
         if parent_id is None:
             run.rows_without_id += 1
             return  # there is nothing to ask for; RecordWriter warns of the row
@@ -144,9 +143,9 @@ class Walk:
 
     def _child_failed(self, child: Child, error: ApiError) -> None:
         run, parent_id = child.run, child.parent_id
-        what = f"{run.name}: {run.stream.parent_keys[-1]} {parent_id}"
         meaning = run.outcomes.failed(parent_id, error)
         if meaning is Meaning.PARENT_GONE:
+            what = f"{run.name}: {run.parent_in_words(parent_id)}"
             LOGGER.warning("%s was deleted or merged meanwhile, skipped", what)
             self._state.settle(run.name, parent_id)
         elif meaning is Meaning.PUT_ASIDE:
@@ -156,7 +155,7 @@ class Walk:
 
     def _put_aside(self, run: StreamRun, parent_id: int, error: ApiError) -> None:
         if self._state.put_aside(run.name, parent_id):
-            what = f"{run.name}: {run.stream.parent_keys[-1]} {parent_id}"
+            what = f"{run.name}: {run.parent_in_words(parent_id)}"
             LOGGER.error("%s is put aside for the next run: %s", what, error)
         else:
             self._fail(run, error)
@@ -179,11 +178,11 @@ class Walk:
         run.rows_missing += batch.missing
         if not batch.completes and not batch.reopens:
             return
+        is_last = batch.completes is not None and self._bookmarks.is_last(batch.completes)
         if not batch.is_partial:
-            if batch.completes and self._bookmarks.is_last(batch.completes):
+            if is_last:
                 self._judge_at_end(run)
             self._bookmarks.move(run, batch)
             self._writer.state()
         if batch.completes and run.stream.is_windowed:
-            is_last = self._bookmarks.is_last(batch.completes)
             self._progress.window_read(batch.completes, is_last, run.rows_counted)

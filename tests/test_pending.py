@@ -84,6 +84,15 @@ def test_one_that_is_gone_leaves_the_list(tap, fake, catalog, status):
     assert "pending" not in run.state
 
 
+def test_an_id_that_came_as_text_is_put_aside_as_a_number(tap, fake, catalog):
+    key = fake.conversation_ids[7]
+    fake.touch(key, id=str(key))
+    fails(fake, key)
+    first = tap.run(catalog=catalog)
+    assert first.state["pending"] == {"conversation_threads": [key]}
+    assert tap.run(catalog=catalog, state=first.state).code == 1
+
+
 def test_a_404_of_a_later_page_does_not_mean_that_the_parent_is_gone(tap, fake, catalog):
     key = max(fake.conversation_ids, key=lambda one: len(fake.threads(one)))
     fault = fake.fault(404, f"/{key}/threads.page=2", times=None)

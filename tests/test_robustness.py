@@ -200,6 +200,19 @@ def test_what_the_api_says_forges_no_line_of_the_log(tap, fake):
     assert not [line for line in log.splitlines() if line.startswith(("CRITICAL all", "b]"))]
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_names_of_the_account_forge_no_line_of_the_log(tap, fake, status):
+    forged = "5\nCRITICAL forged"
+    rows = fake.tables["organizations"]
+    rows[0] = {**rows[0], "id": forged}
+    fake.fault(status, "/v2/organizations/5", times=None)
+    rows = fake.tables["customer_properties"]
+    rows[0] = {**rows[0], "slug": forged, "type": {"odd": 1}}
+    run = tap.run(catalog=tap.select("organizations", "customer_properties"))
+    assert run.log.count("forged") == 2
+    assert not [line for line in run.log.splitlines() if line.startswith("CRITICAL forged")]
+
+
 def test_odd_headers_are_as_good_as_none(tap, fake):
     """How each is read, tests/unit/test_transport.py and test_clock.py show."""
     body = {"_embedded": {"teams": fake.tables["teams"]}, "page": {"totalElements": 2}}
@@ -250,6 +263,13 @@ def test_a_refresh_token_that_is_no_text_is_told_when_the_rest_is_kept(refreshin
     fake.clear()
     refreshing.good_run()
     assert not fake.token_requests
+
+
+def test_an_access_token_that_is_no_text_is_not_said_to_be_kept(refreshing, fake):
+    fake.fault(200, path=TOKEN, body={"access_token": [], "refresh_token": 5})
+    run = refreshing.run()
+    ended(run, "a refresh_token that is no text")
+    assert "has been kept" not in run.log
 
 
 def test_a_response_without_an_access_token_loses_no_refresh_token(refreshing, fake):

@@ -19,9 +19,9 @@
 --         reported_days, reported_status_changes, reported_threads, reported_conversations;
 --
 -- The tables must have been loaded in UTC: with PGTZ=UTC for the target, unless the server's time
--- zone is UTC. In all views: columns that end in _at are in UTC, as in the tables. `mailbox` is the inbox's
--- name, null if it exists no more. A conversation belongs to the inbox that it is in now, wherever
--- it was before.
+-- zone is UTC. In all views: columns that end in _at are in UTC, as in the tables. `mailbox` is the
+-- inbox's name, null if it exists no more. A conversation belongs to the inbox that it is in now,
+-- wherever it was before.
 
 \set ON_ERROR_STOP on
 \set QUIET on

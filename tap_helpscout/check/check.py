@@ -13,7 +13,7 @@ import singer
 
 from tap_helpscout.check.lists import ListCheck
 from tap_helpscout.check.ranges import RangeCheck
-from tap_helpscout.check.report import Account, Line, Size, Status, count, in_time, or_failed
+from tap_helpscout.check.report import Line, Size, Status, count, in_time, or_failed
 from tap_helpscout.client import Client
 from tap_helpscout.config import Config
 from tap_helpscout.errors import HelpScoutError
@@ -41,11 +41,10 @@ class Check:
         try:
             end = self._client.run_start()
             yield from self._credentials(end)
-            account = Account(self._client, self._config, self._scope, end, self._size)
-            lists, ranges = ListCheck(account), RangeCheck(account)
             for root in sorted(self._roots, key=lambda root: not root.stream.is_windowed):
                 LOGGER.info("checking %s", root.name)
-                check = ranges if root.stream.is_windowed else lists
+                kind = RangeCheck if root.stream.is_windowed else ListCheck
+                check = kind(self._client, self._config, self._scope, end, self._size)
                 yield from or_failed(root.name, check.lines(root))
         except HelpScoutError as error:
             yield Line("credentials", Status.FAILED, str(error))

@@ -2,37 +2,24 @@
 
 from collections.abc import Iterator, Mapping
 
-from tap_helpscout.check.report import (
-    Account,
-    Line,
-    Status,
-    count,
-    counted,
-    inbox_warning,
-    or_failed,
-)
+from tap_helpscout.check.report import Line, Status, count, counted, or_failed
+from tap_helpscout.check.tree_check import COUNTED_MAILBOXES, TreeCheck
 from tap_helpscout.errors import ApiError
 from tap_helpscout.progress import in_words
 from tap_helpscout.reading.days import beginning_of_day, days_between, fetch_day, first_day
-from tap_helpscout.reading.lists import Meaning, fetch_listed
+from tap_helpscout.reading.lists import Meaning, fetch_listed, id_to_ask_for
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.probes import Ask
 from tap_helpscout.stream_run import Context, StreamRun
 from tap_helpscout.streams import Stream
 
 # Our choice, so that an account of any size is asked some 60 times: of how many parents the
-# children are counted, and of how many inboxes the rows where each is read by itself.
+# children are counted.
 COUNTED_PARENTS = 3
-COUNTED_MAILBOXES = 3
 
 
-class ListCheck:
-    """Asks for one list and those that hang on it, and adds up what they will take."""
-
-    def __init__(self, account: Account) -> None:
-        self._client, self._scope = account.client, account.scope
-        self._start_date, self._end = account.config.start_date, account.end
-        self._context, self._size = account.context, account.size
+class ListCheck(TreeCheck):
+    """Checks lists that are read whole."""
 
     def lines(self, root: StreamRun) -> Iterator[Line]:
         """What there is of a stream, and of those that hang on it. Raises ApiError."""
@@ -43,8 +30,7 @@ class ListCheck:
         def ask(params: Mapping[str, str]) -> Page:
             return fetch_listed(self._client, root.stream, self._context, params)
 
-        if problem := self._scope.check_filter(root.stream, ask):
-            yield inbox_warning(root.name, problem)
+        yield from self._inboxes(root.stream, ask)
         page = self._listed(root.stream, ask)
         self._size.add(self._requests(root, page, self._context), count(page))
         if root.selected:
@@ -79,14 +65,15 @@ class ListCheck:
         return Line(root.name, Status.OK, words)
 
     def _children(self, child: StreamRun, parents: Page) -> Iterator[Line]:
-        rows = [row for row in parents.rows if row.get("id") is not None][:COUNTED_PARENTS]
+        found_ids = (id_to_ask_for(row) for row in parents.rows)
+        ids = [one for one in found_ids if one is not None][:COUNTED_PARENTS]
         found = requests = 0
-        for row in rows:
-            context = {**self._context, child.stream.parent_keys[-1]: row["id"]}
+        for parent_id in ids:
+            context = {**self._context, child.stream.parent_keys[-1]: parent_id}
             try:
                 page = fetch_listed(self._client, child.stream, context)
             except ApiError as error:
-                yield from self._child_failed(child, row["id"], error)
+                yield from _child_failed(child, parent_id, error)
                 continue
             yield from (_put_aside(child, *refused) for refused in child.outcomes.answered())
             found += count(page)
@@ -94,19 +81,10 @@ class ListCheck:
         if error_at_end := child.outcomes.failure_at_end():
             raise error_at_end
         number = count(parents)
-        share = number / max(len(rows), 1)
+        share = number / max(len(ids), 1)
         self._size.add(requests * share, found * share)
-        of = f"{number}" if len(rows) == number else f"the first {len(rows)} of {number}"
+        of = f"{number}" if len(ids) == number else f"the first {len(ids)} of {number}"
         yield Line(child.name, Status.OK, f"{found} below {of}")
-
-    def _child_failed(self, child: StreamRun, parent_id: int, error: ApiError) -> Iterator[Line]:
-        """What hangs on one parent cannot be read. Raises the error where a run takes it for the
-        whole stream's."""
-        meaning = child.outcomes.failed(parent_id, error)
-        if meaning is Meaning.STREAM_FAILED:
-            raise error
-        if meaning is Meaning.PUT_ASIDE:
-            yield _put_aside(child, parent_id, error)
 
     def _requests(self, run: StreamRun, page: Page, context: Context) -> int:
         """How many requests a list takes, with those for the details of its rows, of which the
@@ -118,6 +96,15 @@ class ListCheck:
         return page.page_count + count(page)
 
 
+def _child_failed(child: StreamRun, parent_id: int, error: ApiError) -> Iterator[Line]:
+    """What hangs on one parent cannot be read. Raises the error where a run takes it for the whole
+    stream's."""
+    meaning = child.outcomes.failed(parent_id, error)
+    if meaning is Meaning.STREAM_FAILED:
+        raise error
+    if meaning is Meaning.PUT_ASIDE:
+        yield _put_aside(child, parent_id, error)
+
+
 def _put_aside(child: StreamRun, parent_id: int, error: ApiError) -> Line:
-    where = f"{child.stream.parent_keys[-1]} {parent_id}"
-    return Line(child.name, Status.FAILED, f"{where}: {error}")
+    return Line(child.name, Status.FAILED, f"{child.parent_in_words(parent_id)}: {error}")

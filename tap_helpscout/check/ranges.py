@@ -4,15 +4,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from tap_helpscout.check.report import (
-    Account,
-    Line,
-    Status,
-    count,
-    counted,
-    inbox_warning,
-    or_failed,
-)
+from tap_helpscout.check.report import Line, Status, count, counted, or_failed
+from tap_helpscout.check.tree_check import COUNTED_MAILBOXES, TreeCheck
 from tap_helpscout.dates import seconds_before
 from tap_helpscout.progress import in_words
 from tap_helpscout.reading.completeness import read_until_complete
@@ -25,32 +18,26 @@ from tap_helpscout.stream_run import StreamRun
 from tap_helpscout.streams import Row, Stream
 
 # Our choice, so that an account of any size is asked some 60 times: how many pages of a long list
-# are looked at for what its rows are like, how many listings are compared, the first and others of
-# so many children, and of how many inboxes rows are counted where each is read by itself.
+# are looked at for what its rows are like, and how many listings are compared: the first, and more
+# as long as all of them have no more than so many children.
 SAMPLE_PAGES = 4
 COMPARED_PARENTS, COMPARED_CHILDREN = 3, 100
-COUNTED_MAILBOXES = 3
 # Measured: a list in windows takes so many times its pages, with probes and windows that were
 # refused; and a parent whose children are listed takes so many requests.
 REQUESTS_PER_PAGE = 1.1
 REQUESTS_PER_LISTING = 1.2
 
 
-class RangeCheck:
-    """Asks for one list and what is embedded in it, and adds up what they will take."""
-
-    def __init__(self, account: Account) -> None:
-        self._client, self._scope = account.client, account.scope
-        self._start_date, self._end = account.config.start_date, account.end
-        self._context, self._size = account.context, account.size
-        self._settled = seconds_before(account.end, account.config.lookback_seconds)
+class RangeCheck(TreeCheck):
+    """Checks lists that are read in ranges of time."""
 
     def lines(self, root: StreamRun) -> Iterator[Line]:
         """What there is of a stream, and of those that hang on it. Raises ApiError."""
         child = root.embedded_child
         verifier = child.verifier if child else None
-        reader = partial(RangeReader, self._client, root.stream, verifier, self._settled)
-        yield from self._inboxes(root, reader())
+        settled = seconds_before(self._end, self._lookback_seconds)
+        reader = partial(RangeReader, self._client, root.stream, verifier, settled)
+        yield from self._inboxes(root.stream, reader().ask_since(self._start_date))
         params = self._scope.params(root.stream)
         window = Window(self._start_date, self._end)
         readers = [reader(one) for one in params[:COUNTED_MAILBOXES]]
@@ -68,11 +55,6 @@ class RangeCheck:
             rows = [row for page in samples for row in page.rows]
             yield from or_failed(child.name, self._embedded(child, verifier, rows, number))
         yield from self._hidden(root, readers[0], first, window)
-
-    def _inboxes(self, root: StreamRun, reader: RangeReader) -> Iterator[Line]:
-        ask = reader.ask_since(self._start_date)
-        if problem := self._scope.check_filter(root.stream, ask):
-            yield inbox_warning(root.name, problem)
 
     def _date_filter(
         self, root: StreamRun, reader: RangeReader, first: Page, window: Window

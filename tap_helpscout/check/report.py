@@ -2,16 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum
 
-from tap_helpscout.client import Client
-from tap_helpscout.config import Config
 from tap_helpscout.errors import ApiError
 from tap_helpscout.progress import in_words
 from tap_helpscout.reading.pages import Page
-from tap_helpscout.scope import Scope
-from tap_helpscout.stream_run import Context, run_context
 
 
 class Status(Enum):
@@ -47,27 +42,6 @@ class Size:
         """Something more is to be read."""
         self.requests += requests
         self.rows += rows
-
-
-@dataclass(frozen=True)
-class Account:
-    """What is asked, and what it will take to read; `end` is the time by the API's clock."""
-
-    client: Client
-    config: Config
-    scope: Scope
-    end: datetime
-    size: Size
-
-    @property
-    def context(self) -> Context:
-        """What fills the templates of the streams."""
-        return run_context(self.config.start_date, self.end)
-
-
-def inbox_warning(name: str, words: str) -> Line:
-    """A list cannot be kept to the inboxes of mailbox_ids."""
-    return Line(f"{name}: inboxes", Status.WARNING, words)
 
 
 def or_failed(name: str, lines: Iterator[Line]) -> Iterator[Line]:

@@ -140,14 +140,13 @@ class EmbedVerifier:
         """
         held: list[T] = []
         failure = None
-        while self._misses_kinds and len(held) < PAGES_AHEAD:
-            try:
-                held.append(next(pages))
-            except StopIteration:
-                break
-            except ApiError as error:
-                failure = error
-                break
+        try:
+            for page in pages:
+                held.append(page)
+                if not self._misses_kinds or len(held) >= PAGES_AHEAD:
+                    break
+        except ApiError as error:
+            failure = error
         yield from held
         if failure:
             raise failure

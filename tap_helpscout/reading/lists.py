@@ -20,6 +20,7 @@ from tap_helpscout.reading.pages import (
     PageParams,
     parse_page,
     prefetched_pages,
+    whole_number,
 )
 from tap_helpscout.reading.windows import Batch, Window
 from tap_helpscout.streams import STREAMS, Embed, Row, Stream
@@ -50,6 +51,11 @@ def fetch_listed(
     }
     path = stream.path.format(**context)
     return parse_page(stream, client.get(path, {**params, **page_params}, TRIES), page_params)
+
+
+def id_to_ask_for(parent: Row) -> int | None:
+    """The id of a row, by which its children are asked for; None where it is none."""
+    return whole_number(parent.get("id"))
 
 
 def read_children(

@@ -211,6 +211,11 @@ def test_what_cannot_be_whole_is_listed_and_proves_nothing(verified, parent):
     assert verified.treatment(parent) is LIST
 
 
+@pytest.mark.parametrize("key", [[], {}], ids=str)
+def test_an_embedded_row_that_nothing_tells_apart_makes_none_comparable(verified, key):
+    assert verified.treatment(conversation({**thread(1), "id": key})) is LIST
+
+
 def test_what_is_longer_than_all_that_was_checked_is_checked(verified):
     longer = conversation(thread(1, body="x" * 9000))
     verified.note_page([longer])

@@ -62,7 +62,14 @@ def test_no_rows_are_an_error(answer):
 
 
 @pytest.mark.parametrize(
-    "links", [{"next": 5}, {"next": {}}, {"next": {"href": 5}}, {"next": {"href": "http://[x"}}]
+    "links",
+    [
+        {"next": 5},
+        {"next": {}},
+        {"next": {"href": 5}},
+        {"next": {"href": "http://[x"}},
+        {"next": {"href": "https://x/?page=\ud83d"}},  # which cannot be sent
+    ],
 )
 def test_a_next_that_is_no_link_is_an_error(links):
     with pytest.raises(ApiError, match="_links.next"):

@@ -150,6 +150,7 @@ def test_the_limit_is_a_plain_number_or_unknown(monkeypatch, header, limit):
         ({"message": "m"}, True),
         ({"message": "m", "logRef": "r", "_embedded": {"errors": []}}, True),
         ({"message": "m", "id": 7}, False),
+        ({"message": "m", "logRef": "r", "detail": "d"}, True),
         ({"logRef": "r"}, False),
         ({"message": "m", "logRef": "r", "page": {}}, False),
         ({"message": "m", "logRef": "r", "_embedded": {}}, False),
