@@ -7,7 +7,7 @@ import singer
 
 from tap_helpscout.check.check import Check
 from tap_helpscout.check.report import Status
-from tap_helpscout.client import open_client
+from tap_helpscout.client import CHECK_TRIES, open_client
 from tap_helpscout.command_line import Arguments, parse_args
 from tap_helpscout.config import Config, misspelt, parse_config
 from tap_helpscout.discover import discover
@@ -81,7 +81,7 @@ def sync(args: Arguments, guard: SignalGuard) -> int:
 def check(args: Arguments, guard: SignalGuard) -> int:
     """Says what a run will find; the exit code."""
     config, selected = load_config(args), load_selection(args)
-    client = open_client(str(args.config), config, args.dev, guard)
+    client = open_client(str(args.config), config, args.dev, guard, CHECK_TRIES)
     is_good = True
     for line in Check(client, config, selected).lines():
         is_good = is_good and line.status is not Status.FAILED

@@ -157,7 +157,9 @@ class Tokens:
             if error.status in (None, 200):  # no answer, or none that can be read
                 raise
             advice = credentials_advice(bool(refresh_token))
-            raise UnauthorizedError(error.message, error.status, advice=advice) from None
+            raise UnauthorizedError(
+                error.message, error.status, advice=advice, said=error.said
+            ) from None
         return body if isinstance(body, dict) else {}
 
     def _keep(self, document: dict[str, Any], response: Mapping[str, Any]) -> str:

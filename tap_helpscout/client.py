@@ -25,6 +25,8 @@ CLOCK_PATH = "/v2/users/me"
 
 # our choice: with exponential pauses more than the default retry_seconds has time for
 TRIES = 10
+# our choice: --check says what fails now, in few requests
+CHECK_TRIES = 2
 
 Result = TypeVar("Result")
 
@@ -45,14 +47,16 @@ class Client:
     """GETs from one account.
 
     `prefetch_depth` is how many requests to have on their way beside the one whose response is
-    used now: 0 where only one at a time is allowed.
+    used now: 0 where only one at a time is allowed. `tries` is how often a request is sent at most.
     """
 
-    def __init__(self, config: Config, transport: Transport, tokens: Tokens) -> None:
+    def __init__(
+        self, config: Config, transport: Transport, tokens: Tokens, tries: int = TRIES
+    ) -> None:
         self.limiter, self.clock = transport.limiter, transport.clock
         self.prefetch_depth = config.concurrency if config.concurrency > 1 else 0
         self.concurrency = config.concurrency
-        self._transport, self._tokens = transport, tokens
+        self._transport, self._tokens, self._tries = transport, tokens, tries
         self._retry_seconds = config.retry_seconds
         self._executor: Executor = (
             ThreadPoolExecutor(config.concurrency) if self.prefetch_depth else SerialExecutor()
@@ -91,7 +95,7 @@ class Client:
 
         Raises UnauthorizedError, ApiError.
         """
-        return self._retried(tries, self._get_authorised, path, params)
+        return self._retried(min(tries, self._tries), self._get_authorised, path, params)
 
     def submit(self, function: Callable[..., Result], *args: Any) -> Future[Result]:
         """Starts function(*args) in another thread; in this one where only one is allowed."""
@@ -133,12 +137,17 @@ class Client:
 
 
 def open_client(
-    config_path: str, config: Config, dev: bool, unbroken: AbstractContextManager[Any]
+    config_path: str,
+    config: Config,
+    dev: bool,
+    unbroken: AbstractContextManager[Any],
+    tries: int = TRIES,
 ) -> Client:
-    """A client for the account of a config; what runs within `unbroken` no signal ends half-way.
+    """A client for the account of a config, which sends each request so often at most; what runs
+    within `unbroken` no signal ends half-way.
 
     Raises ConfigError.
     """
     share_one_heap()
     transport = Transport(config)
-    return Client(config, transport, Tokens(config_path, config, dev, transport, unbroken))
+    return Client(config, transport, Tokens(config_path, config, dev, transport, unbroken), tries)

@@ -24,7 +24,8 @@ class HelpScoutError(Exception):
     """What is wrong between the tap and Help Scout, in words.
 
     `status` is that of the response, None where there was none. `wait` is how many seconds the
-    response says to wait, None where it does not say. `advice` is what the user can do.
+    response says to wait, None where it does not say. `advice` is what the user can do. `said` is
+    what Help Scout says of it: in its own words, in which people may be named.
     """
 
     def __init__(
@@ -33,10 +34,20 @@ class HelpScoutError(Exception):
         status: int | None = None,
         wait: float | None = None,
         advice: str = "",
+        said: str = "",
     ) -> None:
-        message = printable(message)  # ids of the account's rows are in it, with whatever they hold
-        super().__init__(f"{message}. {advice}" if advice else message)
-        self.message, self.status, self.wait, self.advice = message, status, wait, advice
+        # Ids of the account's rows are in both, with whatever they hold.
+        self.message, self.said = printable(message), printable(said)
+        self.status, self.wait, self.advice = status, wait, advice
+        super().__init__(self._with_advice(self.message + (f" ({self.said})" if said else "")))
+
+    @property
+    def shareable(self) -> str:
+        """The same without Help Scout's own words: for what may go into a bug report."""
+        return self._with_advice(self.message)
+
+    def _with_advice(self, message: str) -> str:
+        return f"{message}. {self.advice}" if self.advice else message
 
 
 class UnauthorizedError(HelpScoutError):

@@ -52,6 +52,7 @@ class Scope:
                     f"mailbox_ids cannot be checked, and nothing is read: {error.message}",
                     error.status,
                     advice=error.advice,
+                    said=error.said,
                 ) from error
             LOGGER.warning("inboxes that are new cannot be found in this run: %s", error)
             return

@@ -162,13 +162,15 @@ class Transport:
         https://developer.helpscout.com/mailbox-api/overview/errors
         """
         status = response.status_code
-        message = f"{what} answered {status}{self._words(response, body_or_none(response))}"
+        body = body_or_none(response)
+        message = f"{what} answered {status}{self._reference(response, body)}"
+        said = self._said(body) or self.redactor.clean(response.reason or "")[:LONGEST_WORDS]
         if status in RETRIABLE_STATUSES or status >= 500:
-            return RetriableError(message, status, told_wait(response))
+            return RetriableError(message, status, told_wait(response), said=said)
         if status == 401:
             advice = credentials_advice(self._config.refresh_token is not None)
-            return UnauthorizedError(message, status, advice=advice)
-        return ApiError(message, status, advice=ADVICE.get(status, ""))
+            return UnauthorizedError(message, status, advice=advice, said=said)
+        return ApiError(message, status, advice=ADVICE.get(status, ""), said=said)
 
     def _body(self, what: str, response: requests.Response, parse: Callable[[bytes], Any]) -> Any:
         try:
@@ -185,25 +187,28 @@ class Transport:
             reason = self.redactor.clean(error)
             raise ApiError(f"{what} answered 200 with unusable JSON: {reason}", 200) from None
         if is_error(body):
-            words = self._words(response, body)
-            raise RetriableError(f"{what} answered 200 with an error{words}", 200)
+            message = f"{what} answered 200 with an error{self._reference(response, body)}"
+            raise RetriableError(message, 200, said=self._said(body))
         return body
 
-    def _words(self, response: requests.Response, body: Any) -> str:
-        """What the API says of an error, and how Help Scout's support can find it.
+    def _said(self, body: Any) -> str:
+        """What the API says of an error.
 
         https://developer.helpscout.com/mailbox-api/overview/errors
         """
-        said: list[Any] = []
+        if not isinstance(body, dict):
+            return ""
+        parts = [body.get(key) for key in ("message", "error", "error_description")]
+        words = ": ".join(str(part) for part in parts + error_details(body) if part)
+        return self.redactor.clean(words)[:LONGEST_WORDS]
+
+    def _reference(self, response: requests.Response, body: Any) -> str:
+        """By what Help Scout's support can find an error."""
         reference = response.headers.get("Correlation-Id")
         if isinstance(body, dict):
             reference = body.get("logRef") or reference
-            said = [body.get(key) for key in ("message", "error", "error_description")]
-            said += error_details(body)
-        words = ": ".join(str(part) for part in said if part) or response.reason or ""
-        words = self.redactor.clean(words)[:LONGEST_WORDS]
-        reference = self.redactor.clean(reference or "")[:LONGEST_WORDS]
-        return (f" ({words})" if words else "") + (f" [reference {reference}]" if reference else "")
+        cleaned = self.redactor.clean(reference or "")[:LONGEST_WORDS]
+        return f" [reference {cleaned}]" if cleaned else ""
 
     def _check_proxy(self) -> None:
         """Raises ConfigError for a proxy's URL that cannot be used, for what then fails repeats

@@ -1,5 +1,6 @@
 """--check: what it says is what a run will do, it asks little, and it shows nothing personal."""
 
+import itertools
 import re
 import subprocess
 
@@ -127,6 +128,35 @@ def test_nothing_personal_and_no_secret_is_shown(fake, tap):
         assert tap.config[name] not in output
 
 
+def test_the_words_of_help_scout_are_in_the_log_alone(fake, tap):
+    words = {"message": "Ada Lovelace <ada@fern.example> may not", "logRef": "r-4711"}
+    for path in ("/v2/reports/", "/folders", "query="):
+        fake.fault(403, path=path, times=None, body=words)
+    done = tap.done(tap.command("--check"))
+    output, log = done.stdout.decode(), done.stderr.decode()
+    assert done.returncode == 1 and output.count("[reference r-4711]") == 4
+    for word in ("Ada", "Lovelace", "fern.example"):
+        assert word not in output
+    assert log.count("Ada Lovelace <ada@fern.example> may not") == 2
+
+
+def test_an_outage_is_asked_no_more(fake, tap):
+    fake.fault(503, path="^/v2/(?!oauth2)", times=None)
+    tap.configure(retry_seconds=20)
+    code, lines, _ = check(tap, catalog=tap.select(*STREAMS))
+    assert code == 1 and lines["conversations"][0] == "failed"
+    assert len(fake.requests) <= MOST_REQUESTS
+
+
+def test_a_request_that_fails_once_is_sent_again(fake, tap):
+    fails = itertools.cycle((True, False))
+    fake.before(lambda own: next(fails) and own.fault(503), path="^/v2/(?!oauth2)", times=None)
+    tap.configure(retry_seconds=20, concurrency=1)
+    code, lines, _ = check(tap)
+    assert code == 0 and not statuses(lines)
+    assert {request.status for request in fake.requests} == {200, 503}
+
+
 def test_a_large_account_is_asked_no_more(tmp_path):
     with FakeHelpScout(build(20_000, 9000)) as fake:
         code, lines, _ = check(Tap(fake, tmp_path))
@@ -151,6 +181,21 @@ def test_nor_is_one_of_which_nothing_is_as_usual(tmp_path):
         tap.configure(mailbox_ids=[row["id"] for row in fake.tables["mailboxes"]])
         code, lines, _ = check(tap, catalog=tap.select(*STREAMS))
         assert code == 0 and lines["spam"][0] == lines["customers: inboxes"][0] == "warning"
+        assert len(fake.requests) <= MOST_REQUESTS
+
+
+def test_nor_is_one_of_many_inboxes_and_long_conversations(tmp_path):
+    with FakeHelpScout(build(600, 300)) as fake:
+        inboxes = fake.tables["mailboxes"]
+        inboxes += [
+            {**inboxes[0], "id": 8000 + number, "slug": str(number)} for number in range(90)
+        ]
+        for _ in range(30):
+            fake.add_conversation(threads=150)
+        tap = Tap(fake, tmp_path)
+        tap.configure(mailbox_ids=[row["id"] for row in inboxes])
+        code, lines, _ = check(tap, catalog=tap.select(*STREAMS))
+        assert code == 0 and lines["mailboxes"][1] == "93"
         assert len(fake.requests) <= MOST_REQUESTS
 
 

@@ -152,7 +152,7 @@ def test_what_stays_on_a_list_leaves_its_bookmarks_and_no_other(tap, fake, targe
         assert f"{stream} is incomplete: " in run.log
         assert run.bookmarks.pop(stream) == before.bookmarks.pop(stream)
     assert "conversations is incomplete: GET /v2/conversations answered 500 (The lamps" in run.log
-    assert "(The lamps are out) [reference ref-4711]" in run.log
+    assert "[reference ref-4711] (The lamps are out)" in run.log
     assert run.log.splitlines()[-1].endswith(
         "incomplete: conversations, conversation_threads. The next run begins where they stopped"
     )

@@ -1,9 +1,10 @@
 """A Help Scout that behaves otherwise than we assume: every row arrives, or the run says that not.
 
-Each habit is tried by a whole sync and a second run after some edits, for conversations and for
-customers alone. What the tap may ask is bound by what the plain list needs.
+Each habit is tried by a whole sync, a quiet run and one after some edits, for conversations and
+for customers alone. What the tap may ask is bound by what the plain list needs.
 """
 
+import itertools
 import math
 
 import pytest
@@ -17,11 +18,11 @@ from tests.fake.habits import Habits
 from tests.target import Target
 
 # Few enough to be read often; pages small enough for several windows of several pages.
-CONVERSATIONS, CUSTOMERS, PAGE_SIZE, THREADS = 70, 70, 3, 25
+CONVERSATIONS, CUSTOMERS, PAGE_SIZE, THREADS = 46, 46, 2, 25
 PAGE_SIZES = {None: PAGE_SIZE, "threads": THREADS}
 STREAMS = ("conversations", "conversation_threads", "customers")
 # How many times what the plain list needs, and how many requests more, a sync may ask at most.
-FACTOR, MORE = 3, 40
+FACTOR, MORE = 4, 40
 PLAIN = "cannot be relied on"
 
 # Habit: (its options, words that the log must have). Without words nothing is to be noticed.
@@ -30,6 +31,7 @@ FILTERS = {
     "query is ignored": ({"query_finds": "everything"}, PLAIN),
     "query answers 500": ({"query_finds": "error"}, PLAIN),
     "query is refused": ({"query_finds": "refused"}, PLAIN),
+    "query is forbidden": ({"query_finds": "forbidden"}, PLAIN),
     "query is ignored beside modifiedSince": ({"query_ignored_beside_since": True}, None),
     "modifiedSince is ignored beside query": ({"since_ignored_beside_query": True}, None),
     "the end of a range is ignored": ({"query_end_ignored": True}, PLAIN),
@@ -40,7 +42,7 @@ FILTERS = {
     "query stops working": ({"query_works_until": 14}, None),
     "sort is ignored": ({"sort_ignored": True}, None),
     "sort and query are ignored": ({"sort_ignored": True, "query_finds": "everything"}, PLAIN),
-    "totals are capped": ({"total_cap": 60}, None),
+    "totals are capped": ({"total_cap": 40}, None),
     "totals are capped low": ({"total_cap": 7}, None),
     "no totals": ({"totals": "none"}, PLAIN),
     "no page object": ({"totals": "no_page"}, PLAIN),
@@ -82,12 +84,15 @@ OTHERS = {
 @pytest.fixture(name="account", scope="module")
 def _account():
     # Of this seed drafts and hidden threads are rare.
-    return build(CONVERSATIONS, CUSTOMERS, seed=8)
+    return build(CONVERSATIONS, CUSTOMERS, seed=21)
 
 
-def least_requests(fake):
+def least_requests(fake, streams):
     """What the plain way needs: each page of the lists, and of each conversation's threads."""
-    lists = math.ceil(CONVERSATIONS / PAGE_SIZE) + math.ceil(CUSTOMERS / PAGE_SIZE)
+    rows = {"conversations": CONVERSATIONS, "customers": CUSTOMERS}
+    lists = sum(math.ceil(rows[stream] / PAGE_SIZE) for stream in streams if stream in rows)
+    if "conversation_threads" not in streams:
+        return lists
     threads = (len(fake.threads(key)) for key in fake.conversation_ids)
     return lists + sum(max(1, math.ceil(number / THREADS)) for number in threads)
 
@@ -99,12 +104,12 @@ def modified(fake, stream, record):
     return stamp(fake.modified(record.get("conversation_id", record["id"])))
 
 
-def sync(tap, target):
+def sync(tap, target, streams):
     """One run; what it asked is bound, and no bookmark is past what is missing."""
     tap.fake.clear()
-    run = target.load(tap.run(state=target.state, catalog=tap.select(*STREAMS), timeout=60))
-    assert len(tap.fake.requests) <= FACTOR * least_requests(tap.fake) + MORE
-    lacking = target.lacks(tap.fake, *STREAMS)
+    run = target.load(tap.run(state=target.state, catalog=tap.select(*streams), timeout=60))
+    assert len(tap.fake.requests) <= FACTOR * least_requests(tap.fake, streams) + MORE
+    lacking = target.lacks(tap.fake, *streams)
     # What is dated later than the time that the tap knows comes in the next run.
     tells_the_time = tap.fake.date_header == Habits().date_header
     for stream, records in lacking.items():
@@ -117,11 +122,13 @@ def sync(tap, target):
     return run
 
 
-def two_runs(tap):
-    """A whole sync, edits, and a run that brings what changed; the log of both."""
+def runs(tap, streams=STREAMS):
+    """A whole sync, a quiet run, edits, and a run that brings what changed; the logs of all."""
     fake, target = tap.fake, Target()
     tap.configure(retry_seconds=3)
-    first = sync(tap, target)
+    first = sync(tap, target, streams)
+    fake.clock_offset += 1200
+    quiet = sync(tap, target, streams)
     fake.clock_offset += 1200
     keys = fake.conversation_ids
     fake.touch(keys[3], subject="Edited")
@@ -129,38 +136,26 @@ def two_runs(tap):
     fake.touch(keys[5], status="spam")
     fake.touch_customer(fake.customer_ids[3], age="55")
     fake.clock_offset += 1200
-    second = sync(tap, target)
-    return first.log + second.log
+    edited = sync(tap, target, streams)
+    return first.log + quiet.log + edited.log
 
 
-BOTH = ("conversations", "customers")
-# What one list has shown says nothing of the other.
-ALONE = [
-    (*FILTERS[name], (stream,))
-    for name, stream in (
-        ("query is ignored", "customers"),
-        ("query finds nothing", "customers"),
-        ("no totals", "conversations"),
-    )
-]
+@pytest.mark.parametrize("options, words", FILTERS.values(), ids=FILTERS)
+@pytest.mark.parametrize("stream", ["conversations", "customers"])
+def test_filters_and_totals(account, tmp_path, stream, options, words):
+    with FakeHelpScout(account, page_sizes=PAGE_SIZES, habit_lists=(stream,), **options) as fake:
+        log = runs(Tap(fake, tmp_path), [stream])
+        assert words is None or f"{stream}: the date filter `query` {words}" in log, log
 
 
-@pytest.mark.parametrize(
-    "options, words, lists",
-    [*[(*habit, BOTH) for habit in FILTERS.values()], *ALONE],
-    ids=[
-        *FILTERS,
-        "query is ignored by customers",
-        "query finds no customers",
-        "no totals of conversations",
-    ],
-)
-def test_filters_and_totals(account, tmp_path, options, words, lists):
-    with FakeHelpScout(account, page_sizes=PAGE_SIZES, habit_lists=lists, **options) as fake:
-        log = two_runs(Tap(fake, tmp_path))
-        for stream in lists:
-            assert words is None or f"{stream}: the date filter `query` {words}" in log, log
-        assert len(lists) == 2 or log.count(PLAIN) <= 2  # of one stream, in both runs
+@pytest.mark.parametrize("name", ["query is ignored", "query finds nothing", "no totals"])
+@pytest.mark.parametrize("stream", ["conversations", "customers"])
+def test_what_one_list_has_shown_says_nothing_of_the_other(account, tmp_path, stream, name):
+    options, _ = FILTERS[name]
+    with FakeHelpScout(account, page_sizes=PAGE_SIZES, habit_lists=(stream,), **options) as fake:
+        log = runs(Tap(fake, tmp_path))
+        assert f"{stream}: the date filter `query` {PLAIN}" in log, log
+        assert log.count(PLAIN) == log.count(f"{stream}: the date filter `query` {PLAIN}")
 
 
 @pytest.mark.parametrize(
@@ -168,8 +163,54 @@ def test_filters_and_totals(account, tmp_path, options, words, lists):
 )
 def test_pages_embeds_and_dates(account, tmp_path, options, words):
     with FakeHelpScout(account, page_sizes=PAGE_SIZES, **options) as fake:
-        log = two_runs(Tap(fake, tmp_path))
+        log = runs(Tap(fake, tmp_path))
         assert words is None or words in log, log
+
+
+@pytest.mark.parametrize("past", ["404", "empty"])
+def test_threads_that_are_deleted_while_they_are_listed(account, tmp_path, past):
+    page_sizes = {**PAGE_SIZES, "threads": 3}
+    with FakeHelpScout(account, page_sizes=page_sizes, past_the_end=past) as fake:
+        fake.embed = "cut_bodies"  # so that all threads are listed
+        long = [key for key in fake.conversation_ids if len(fake.threads(key)) > 6][:8]
+        for key in long:
+
+            def delete(own, key=key):
+                for thread in own.threads(key)[:3]:  # of the first page, which has been read
+                    own.delete_thread(key, thread["id"])
+
+            fake.before(delete, path=f"/{key}/threads.*page=3")
+        target, tap = Target(), Tap(fake, tmp_path)
+        tap.configure(retry_seconds=3)
+        for _ in range(2):
+            target.load(tap.run(state=target.state, catalog=tap.select(*STREAMS[:2])))
+            fake.clock_offset += 1200
+        assert len(long) == 8 and not target.lacks(fake, *STREAMS[:2])
+
+
+@pytest.mark.parametrize(
+    "habits", [{"totals": "none"}, {"totals": "none", "sort_ignored": True}, {"totals": "stale"}]
+)
+def test_rows_that_are_edited_and_deleted_while_totals_say_little(account, tmp_path, habits):
+    with FakeHelpScout(account, page_sizes=PAGE_SIZES, **habits) as fake:
+        # The others are not edited: no later run would bring one that is lost.
+        keys = itertools.cycle(fake.conversation_ids[:5])
+        people = itertools.cycle(fake.customer_ids[:5])
+
+        def edit(own):
+            if len(own.conversation_ids) > CONVERSATIONS - 6:
+                own.delete(max(own.conversation_ids))  # on a page that has been read
+            own.touch(next(keys), subject="Edited")
+            own.touch_customer(next(people), age="55")
+
+        step = fake.before(edit, path=r"/v2/(conversations|customers)\?.*page=", times=40)
+        target, tap = Target(), Tap(fake, tmp_path)
+        tap.configure(retry_seconds=3)
+        for _ in range(2):
+            target.load(tap.run(state=target.state, catalog=tap.select(*STREAMS)))
+            fake.clock_offset += 1200
+            step.times = step.hits  # the second run is quiet
+        assert step.hits > 5 and not target.lacks(fake, *STREAMS)
 
 
 @examples(3)
@@ -183,4 +224,4 @@ def test_two_habits_at_once(account, tmp_path_factory, names):
     for name in names:
         options.update({**FILTERS, **PAGES, **OTHERS}[name][0])
     with FakeHelpScout(account, page_sizes=PAGE_SIZES, **options) as fake:
-        two_runs(Tap(fake, tmp_path_factory.mktemp("two")))
+        runs(Tap(fake, tmp_path_factory.mktemp("two")))

@@ -13,7 +13,7 @@ import singer
 
 from tap_helpscout.check.lists import ListCheck
 from tap_helpscout.check.ranges import RangeCheck
-from tap_helpscout.check.report import Line, Size, Status, count, in_time, or_failed
+from tap_helpscout.check.report import Line, Size, Status, count, failed, in_time, or_failed
 from tap_helpscout.client import Client
 from tap_helpscout.config import Config
 from tap_helpscout.errors import HelpScoutError
@@ -47,7 +47,7 @@ class Check:
                 check = kind(self._client, self._config, self._scope, end, self._size)
                 yield from or_failed(root.name, check.lines(root))
         except HelpScoutError as error:
-            yield Line("credentials", Status.FAILED, str(error))
+            yield failed("credentials", error)
             return
         yield self._first_sync()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from tap_helpscout.check.report import Line, Status, count, counted, or_failed
+from tap_helpscout.check.report import Line, Status, count, counted, failed, or_failed
 from tap_helpscout.check.tree_check import COUNTED_MAILBOXES, TreeCheck
 from tap_helpscout.errors import ApiError
 from tap_helpscout.progress import in_words
@@ -107,4 +107,4 @@ def _child_failed(child: StreamRun, parent_id: int, error: ApiError) -> Iterator
 
 
 def _put_aside(child: StreamRun, parent_id: int, error: ApiError) -> Line:
-    return Line(child.name, Status.FAILED, f"{child.parent_in_words(parent_id)}: {error}")
+    return failed(child.name, error, child.parent_in_words(parent_id))

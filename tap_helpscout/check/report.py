@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from tap_helpscout.errors import ApiError
+import singer
+
+from tap_helpscout.errors import ApiError, HelpScoutError
 from tap_helpscout.progress import in_words
 from tap_helpscout.reading.pages import Page
+
+LOGGER = singer.get_logger()
 
 
 class Status(Enum):
@@ -49,7 +53,16 @@ def or_failed(name: str, lines: Iterator[Line]) -> Iterator[Line]:
     try:
         yield from lines
     except ApiError as error:
-        yield Line(name, Status.FAILED, str(error))
+        yield failed(name, error)
+
+
+def failed(name: str, error: HelpScoutError, of: str = "") -> Line:
+    """A line of what cannot be read; Help Scout's own words are in the log alone. `of` is the part
+    of it, where it is not all."""
+    where = f"{of}: " if of else ""
+    if error.said:
+        LOGGER.error("%s: %s%s", name, where, error)
+    return Line(name, Status.FAILED, f"{where}{error.shareable}")
 
 
 def count(page: Page) -> int:

@@ -16,8 +16,8 @@ from tap_helpscout.reading.windows import Window
 from tap_helpscout.streams import HiddenRows
 
 PROBE_TRIES = 3  # our choice: a filter that fails so often is not to be used
-# These say nothing of what was asked: credentials, rights, the rate limit.
-NOT_AN_ANSWER = (401, 403, 429)
+# These say nothing of what was asked: credentials, the rate limit.
+NOT_AN_ANSWER = (401, 429)
 # Seconds. Whether `modifiedSince` and the ends of a range are inclusive is not documented: so much
 # more on either side costs a few rows that come twice.
 SINCE_MARGIN = 1
@@ -91,7 +91,7 @@ def probe_date_filter(ask: AskTogether, plain: Page, window: Window) -> FilterFi
     except ApiError as error:
         if error.status in NOT_AN_ANSWER:
             raise
-        return FilterFinding(False, str(error))
+        return FilterFinding(False, error.shareable)
     if plain.total is None or whole.total is None or later.total is None:
         return FilterFinding(False, "Help Scout does not say how many rows the list has")
     if later.total >= plain.total:
@@ -173,7 +173,7 @@ def probe_mailbox_filter(ask: Ask, param: str, mailboxes: Sequence[int]) -> Find
     except ApiError as error:
         if error.status not in NO_SUCH_MAILBOX:
             raise
-        return Finding(True, str(error))
+        return Finding(True, error.shareable)
     if not stray:
         return Finding(True, "an inbox that does not exist has no rows")
     whole = _count(ask({}))

@@ -250,6 +250,8 @@ class Api(Account):
         if parts and self._heeds_query(query, habits):
             if habits.query_finds == "error":
                 raise internal_error()
+            if habits.query_finds == "forbidden":
+                raise Refused(problem(403, "Access denied"))
             if habits.query_finds == "refused":
                 raise bad_request("query", "cannot be understood", query.params["query"])
             if habits.query_finds == "nothing":

@@ -43,8 +43,10 @@ class Habits:
     query_start_ignored: bool = False  # [A TO B] is read as [* TO B]
     query_end_ignored: bool = False  # [A TO B] is read as [A TO *]
     query_works_until: int | None = None  # requests of a list with a query, counted since clear()
-    # "everything": the query is ignored; "error" is a 500, "refused" a 400
-    query_finds: Literal["range", "nothing", "everything", "error", "refused"] = "range"
+    # "everything": the query is ignored; "error" is a 500, "refused" a 400, "forbidden" a 403
+    query_finds: Literal["range", "nothing", "everything", "error", "refused", "forbidden"] = (
+        "range"
+    )
     sort_ignored: bool = False  # newest created first, customers by id, whatever is asked for
     status_all_has_spam: bool = True
     customers_mailbox_ignored: bool = False  # whatever habit_lists says

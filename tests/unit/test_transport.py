@@ -88,8 +88,9 @@ def test_a_good_response_is_its_json(get):
 def test_each_status_has_its_error(get, status, kind):
     error = failure(get, b'{"message": "The lamps are out", "logRef": "r1"}', status)
     assert error.__class__ is kind and error.status == status and error.wait is None
-    assert error.message == f"GET /v2/users answered {status} (The lamps are out) [reference r1]"
-    assert str(error).startswith(error.message)
+    assert error.shareable.startswith(f"GET /v2/users answered {status} [reference r1]")
+    assert str(error).startswith(f"{error.message} (The lamps are out)")
+    assert error.said not in error.shareable
     assert bool(error.advice) == (status in (401, 403, 404))
 
 
@@ -162,7 +163,8 @@ def test_an_error_is_one_though_the_status_says_200(get, body, is_error):
     content = json.dumps(body).encode()
     if is_error:
         error = failure(get, content)
-        assert isinstance(error, RetriableError) and "answered 200 with an error (m" in str(error)
+        assert isinstance(error, RetriableError) and error.said.startswith("m")
+        assert "answered 200 with an error" in error.message
     else:
         assert get(content) == body
 
