@@ -7,7 +7,7 @@ passes any other on to the next (`otherwise`); the usual value is handled by the
 
 Of JSON Schema, `type`, `format: date-time`, `properties`, `items`, `additionalProperties: false`
 and `anyOf` are followed: what our schemas and those of published versions use. What else somebody
-may have written into a catalog (`enum`, `maxLength`, `required`) is not.
+may have written into a catalog (`enum`, `maxLength`, `required`) is taken out of it (`followed`).
 """
 
 from collections.abc import Callable, Mapping
@@ -32,6 +32,47 @@ Schema = Mapping[str, Any]
 
 ANY_KIND = ("null", "boolean", "object", "array", "number", "string")
 KINDS = {*ANY_KIND, "integer"}
+
+# The keywords of draft 7 that say what a value must be like, without those that are followed:
+# https://json-schema.org/draft-07/draft-handrews-json-schema-validation-01
+CONSTRAINTS = frozenset(
+    "enum const multipleOf maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength "
+    "pattern additionalItems maxItems minItems uniqueItems contains maxProperties minProperties "
+    "required patternProperties dependencies propertyNames if then else allOf oneOf not "
+    "$ref contentEncoding contentMediaType".split()
+)
+
+
+def followed(schema: Schema) -> tuple[dict[str, Any], set[str]]:
+    """A schema without the keywords that are not followed, at any depth, and which they were: a
+    record that does not heed them could not be loaded."""
+    dropped = {name for name, value in schema.items() if not _is_followed(name, value)}
+    kept = {name: value for name, value in schema.items() if name not in dropped}
+
+    def inside(inner: Any) -> Any:
+        if not isinstance(inner, Mapping):
+            return inner
+        result, more = followed(inner)
+        dropped.update(more)
+        return result
+
+    if _has(kept, "properties"):
+        kept["properties"] = {name: inside(one) for name, one in kept["properties"].items()}
+    if "items" in kept:
+        kept["items"] = inside(kept["items"])
+    if "anyOf" in kept:
+        kept["anyOf"] = [inside(one) for one in kept["anyOf"]]
+    return kept, dropped
+
+
+def _is_followed(keyword: str, value: Any) -> bool:
+    if keyword == "format":
+        return bool(value == "date-time")
+    if keyword == "items":
+        return isinstance(value, Mapping)
+    if keyword == "additionalProperties":
+        return isinstance(value, bool)
+    return keyword not in CONSTRAINTS
 
 
 def compile_schema(schema: Schema, known: Schema, report: Report) -> Callable[[Row], Row]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from singer.utils import should_sync_field
 
+from tap_helpscout.conform import followed
 from tap_helpscout.discover import (
     Breadcrumb,
     ReplicationMethod,
@@ -151,7 +152,8 @@ def _full_schema(entry: _Entry) -> Schema:
 
 def _selected_schema(stream: Stream, entry: _Entry) -> Schema:
     packaged = load_schema(entry.name)["properties"]
-    schema = _without_deselected_fields(_full_schema(entry), entry.metadata, ())
+    schema, _ = followed(_full_schema(entry))
+    schema = _without_deselected_fields(schema, entry.metadata, ())
     # A record without these could not be loaded, whatever the catalog says.
     automatic = {name: packaged[name] for name in automatic_fields(stream)}
     return {"type": "object", **schema, "properties": {**automatic, **schema["properties"]}}
@@ -211,6 +213,9 @@ def _warnings(entry: _Entry) -> Iterator[str]:
     requested, method = _requested_method(entry), _replication_method(stream, entry)
     if requested not in (None, method):
         yield f"the replication method {json.dumps(requested)} is not possible; {method} is used"
+    _, dropped = followed(_full_schema(entry))
+    if dropped:
+        yield f"{', '.join(sorted(dropped))} in the schema has no effect, and is left out of it"
     known = _breadcrumbs(stream, entry)
     for breadcrumb, metadata in entry.metadata.items():
         where = f"breadcrumb {json.dumps(breadcrumb)}"

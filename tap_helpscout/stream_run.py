@@ -124,6 +124,11 @@ class StreamRun:
             # Where this one is not selected, nothing else tells why.
             child.fail(f"so is {self.name}, on which it hangs" if self.selected else error)
 
+    def fail_by_bug(self, error: Exception) -> None:
+        """The same for what the tap itself does wrong; the log says where."""
+        self.fail(f"an error of the tap's own, {type(error).__name__}")
+        LOGGER.exception("%s: an error of the tap's own: please report it", self.name)
+
     @property
     def used_doubtful(self) -> bool:
         """Whether embedded rows were written that a listing has made doubtful since."""

@@ -141,8 +141,7 @@ class Sync:
         except (HelpScoutError, ConfigError, OutputError):
             raise
         except Exception as error:  # pylint: disable=broad-exception-caught
-            root.fail(f"an error of the tap's own, {type(error).__name__}")
-            LOGGER.exception("%s: an error of the tap's own: please report it", root.name)
+            root.fail_by_bug(error)
 
     # -- lists that are read whole ---------------------------------------------------------------
 
@@ -183,12 +182,17 @@ class Sync:
 
     def _read_pending_parent(self, run: StreamRun, parent_id: int, context: Context) -> None:
         what = f"{run.name}: {run.parent_in_words(parent_id)}"
+        patience = run.outcomes.patience
         try:
             if run.parent and self._scope.holds_parent(run.parent.stream, parent_id):
-                rows = read_children(self._client, run.stream, context, {"id": parent_id}, None)
+                rows = read_children(
+                    self._client, run.stream, context, {"id": parent_id}, None, patience.tries
+                )
                 self._walk.walk(run, rows.batches, context)
+                patience.answered()
         except ApiError as error:
             if error.status not in GONE:
+                patience.failed()
                 LOGGER.error("%s still cannot be read, and stays put aside: %s", what, error)
                 return
             LOGGER.warning("%s was deleted or merged meanwhile, skipped", what)

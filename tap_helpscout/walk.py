@@ -8,7 +8,8 @@ import singer
 
 from tap_helpscout.bookmarks import Bookmarks
 from tap_helpscout.client import Client
-from tap_helpscout.errors import ApiError
+from tap_helpscout.errors import ApiError, HelpScoutError
+from tap_helpscout.output import OutputError
 from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.progress import Progress
 from tap_helpscout.reading.lists import ChildRows, Meaning, id_to_ask_for, read_children
@@ -115,7 +116,14 @@ class Walk:
         for below in run.children:
             if below.is_needed:
                 own = {**context, below.stream.parent_keys[-1]: parent_id}
-                rows = read_children(self._client, below.stream, own, row, below.verifier)
+                rows = read_children(
+                    self._client,
+                    below.stream,
+                    own,
+                    row,
+                    below.verifier,
+                    below.outcomes.patience.tries,
+                )
                 yield Child(below, own, rows)
 
     def _row(self, run: StreamRun, row: Row, context: Context) -> None:
@@ -133,6 +141,11 @@ class Walk:
             self.walk(run, child.rows.batches, child.context)
         except ApiError as error:
             self._child_failed(child, error)
+            return
+        except (HelpScoutError, OutputError):
+            raise  # nothing can be read, or written
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            run.fail_by_bug(error)
             return
         if child.rows.is_listed:  # embedded rows say nothing of whether the endpoint answers
             for parent_id, refusal in run.outcomes.answered():

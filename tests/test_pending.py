@@ -1,6 +1,7 @@
 """A parent whose children cannot be read waits alone: the others go on, the next run asks again."""
 
 import re
+from collections import Counter
 
 import pytest
 
@@ -129,12 +130,27 @@ def test_more_than_a_hundred_fail_their_stream(tap, fake, catalog, pending, fits
     assert (f"is incomplete: GET /v2/conversations/{key}/threads answered 500" in run.log) != fits
 
 
-def test_where_several_in_a_row_fail_it_is_not_the_parents(tap, fake, catalog):
-    """As in an outage, in which nothing moves on."""
+def test_neighbours_that_fail_stop_nothing_and_are_asked_for_once_each(tap, fake, catalog):
+    """Each try of the first ones costs pauses, that of the others none."""
+    tap.configure(retry_seconds=1, concurrency=1)
+    keys = fake.conversation_ids[:12]
+    step = fails(fake, *keys)
+    target = Target()
+    run = target.load(tap.run(catalog=catalog))
+    assert run.code == 1 and threads_of(run) == set(fake.conversation_ids) - set(keys)
+    assert sorted(run.state["pending"]["conversation_threads"]) == keys
+    tries = Counter(request.path for request in fake.requests if request.status == 500)
+    assert sorted(tries.values())[:7] == [1] * 7 and min(sorted(tries.values())[7:]) > 1
+    step.times = step.hits
+    target.load(tap.good_run(state=target.state, catalog=catalog))
+    assert not target.lacks(fake, *STREAMS)
+
+
+def test_an_outage_loses_nothing(tap, fake, catalog):
     step = fake.fault(500, "/threads$", times=None)
     target = Target()
     run = target.load(tap.run(catalog=catalog))
-    assert run.code == 1 and "conversation_threads" not in run.bookmarks
+    assert run.code == 1 and not threads_of(run)
     step.times = step.hits
     target.load(tap.good_run(state=target.state, catalog=catalog))
     assert not target.lacks(fake, *STREAMS)

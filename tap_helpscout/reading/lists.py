@@ -1,7 +1,7 @@
 """Lists that are read whole: small ones, and the children of a parent, embedded in it or listed."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 from functools import partial
@@ -30,7 +30,10 @@ from tap_helpscout.streams import STREAMS, Embed, Row, Stream
 GONE = (404, 410)
 ALL_GONE = 20  # our choice: where so many parents are gone and none is there, the endpoint is
 SOME_GONE = 5  # our choice: the same at the end of a long list
-FAILURES_IN_A_ROW = 5  # our choice: as many parents cannot be bad at once
+# Our choice: where so many parents failed in a row, the endpoint may be down. The next ones are
+# asked for once each, so that an outage does not cost `retry_seconds` for each of them.
+FAILURES_IN_A_ROW = 5
+REFUSALS = 5  # our choice: where so many are answered 403 and none is there, the stream is refused
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,20 @@ class ChildRows:
 
 
 def fetch_listed(
-    client: Client, stream: Stream, context: Mapping[str, str], page_params: PageParams = FIRST
+    client: Client,
+    stream: Stream,
+    context: Mapping[str, str],
+    page_params: PageParams = FIRST,
+    tries: int = TRIES,
 ) -> Page:
     """A page of a list that is read whole; `context` fills the templates of the stream."""
     params: dict[str, Any] = {
         name: value.format(**context) for name, value in stream.params.items()
     }
-    path = stream.path.format(**context)
-    return parse_page(stream, client.get(path, {**params, **page_params}, TRIES), page_params)
+    # So that errors name the path that was asked for.
+    filled = replace(stream, path=stream.path.format(**context))
+    body = client.get(filled.path, {**params, **page_params}, tries)
+    return parse_page(filled, body, page_params)
 
 
 def id_to_ask_for(parent: Row) -> int | None:
@@ -64,6 +73,7 @@ def read_children(
     context: Mapping[str, str],
     parent: Row,
     verifier: EmbedVerifier | None,
+    tries: int = TRIES,
 ) -> ChildRows:
     """Requests the children of a parent, if they are not embedded in it and may be used so."""
     treatment = verifier.treatment(parent) if verifier else Treatment.LIST
@@ -71,7 +81,7 @@ def read_children(
         children = verifier.embedded(parent)
         load = Load(requests=0, rows=len(children))
         return ChildRows(iter([Batch(children)]), load, is_listed=False)
-    fetch = partial(fetch_listed, client, stream, context)
+    fetch = partial(fetch_listed, client, stream, context, tries=tries)
     first = client.submit(fetch)
 
     def batches() -> Iterator[Batch]:
@@ -158,6 +168,26 @@ class Meaning(Enum):
     """No parent's children can be read."""
 
 
+class Patience:
+    """How often the children of the next parent are asked for."""
+
+    def __init__(self) -> None:
+        self._failed_in_a_row = 0
+
+    @property
+    def tries(self) -> int:
+        """How often at most."""
+        return TRIES if self._failed_in_a_row < FAILURES_IN_A_ROW else 1
+
+    def failed(self) -> None:
+        """Those of one parent could not be read."""
+        self._failed_in_a_row += 1
+
+    def answered(self) -> None:
+        """Those of one parent were listed."""
+        self._failed_in_a_row = 0
+
+
 class ChildOutcomes:
     """Judges each failure to read a parent's children by those before it.
 
@@ -167,8 +197,8 @@ class ChildOutcomes:
     def __init__(self, too_many_gone: int = SOME_GONE) -> None:
         self._too_many_gone = too_many_gone
         self._answered = 0
-        self._failed_in_a_row = 0
         self._refused: list[tuple[int, ApiError]] = []
+        self.patience = Patience()
         self.gone = 0
         """How many parents were gone."""
 
@@ -176,7 +206,7 @@ class ChildOutcomes:
         """The children of a parent were listed. Those parents that were refused before are to be
         put aside: it was not the whole stream."""
         self._answered += 1
-        self._failed_in_a_row = 0
+        self.patience.answered()
         refused, self._refused = self._refused, []
         return refused
 
@@ -186,12 +216,11 @@ class ChildOutcomes:
             self.gone += 1
             is_endpoint = not self._answered and self.gone >= ALL_GONE
             return Meaning.STREAM_FAILED if is_endpoint else Meaning.PARENT_GONE
-        self._failed_in_a_row += 1
-        if self._failed_in_a_row >= FAILURES_IN_A_ROW:
-            return Meaning.STREAM_FAILED
+        self.patience.failed()
         if error.status == 403 and not self._answered:
             self._refused.append((parent_id, error))
-            return Meaning.UNDECIDED
+            is_streams = len(self._refused) >= REFUSALS
+            return Meaning.STREAM_FAILED if is_streams else Meaning.UNDECIDED
         return Meaning.PUT_ASIDE
 
     @property

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tap_helpscout
-from tap_helpscout.conform import compile_schema
+from tap_helpscout.conform import compile_schema, followed
 from tap_helpscout.conversions import Outcome
 from tap_helpscout.findings import Findings
 from tap_helpscout.transform import MAX_DEPTH, in_turn, lift, map_to_list, to_record, without
@@ -517,7 +517,10 @@ def edited_schemas():
             {},
             optional={
                 "type": kinds | st.lists(kinds, min_size=1, max_size=4, unique=True),
-                "format": st.just("date-time"),
+                "format": st.sampled_from(["date-time", "email", "date"]),
+                "enum": st.just(["a", 1]),
+                "maxLength": st.just(1),
+                "minimum": st.just(2.5),
             },
         ),
         lambda inner: (
@@ -526,8 +529,11 @@ def edited_schemas():
                 optional={
                     "type": kinds | st.lists(kinds, min_size=1, max_size=4, unique=True),
                     "properties": st.dictionaries(NAMES, inner, max_size=3),
-                    "items": inner,
-                    "additionalProperties": st.booleans(),
+                    "items": inner | st.lists(inner, max_size=2),
+                    "additionalProperties": st.booleans() | inner,
+                    "required": st.just(["z"]),
+                    "minItems": st.just(3),
+                    "oneOf": st.lists(inner, min_size=1, max_size=2),
                 },
             )
             | st.fixed_dictionaries({"anyOf": st.lists(inner, min_size=1, max_size=3)})
@@ -545,9 +551,39 @@ def values_near(schema):
         values |= st.fixed_dictionaries(
             {}, optional={name: values_near(each) for name, each in schema["properties"].items()}
         )
-    if "items" in schema:
+    if isinstance(schema.get("items"), dict):
         values |= st.lists(values_near(schema["items"]), max_size=3)
     return values
+
+
+def test_what_a_schema_says_and_is_not_followed_is_left_out():
+    text = {"type": "string", "maxLength": 5, "description": "Its name"}
+    schema = {
+        "required": ["a"],
+        "properties": {
+            "enum": text,  # a field may have any name
+            "a": {"type": "array", "items": {**text, "format": "email"}},
+            "b": {"anyOf": [{"type": "string", "format": "date-time"}, {"const": 5}]},
+            "c": {"items": [text], "additionalProperties": text},
+        },
+    }
+    kept = {"type": "string", "description": "Its name"}
+    assert followed(schema) == (
+        {
+            "properties": {
+                "enum": kept,
+                "a": {"type": "array", "items": kept},
+                "b": {"anyOf": [{"type": "string", "format": "date-time"}, {}]},
+                "c": {},
+            }
+        },
+        {"required", "maxLength", "format", "const", "items", "additionalProperties"},
+    )
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_all_that_the_schemas_of_the_package_say_is_followed(name):
+    assert followed(SCHEMAS[name]) == (SCHEMAS[name], set())
 
 
 @given(
@@ -556,7 +592,7 @@ def values_near(schema):
 )
 def test_edited_schemas_give_records_that_are_valid_against_them(pair, other):
     field, value = pair
-    schema = {"type": "object", "properties": {"a": field, "b": other}}
+    schema, _ = followed({"type": "object", "properties": {"a": field, "b": other}})
     record, _ = conformed({"a": value, "b": value, "id": 1}, schema, SCHEMAS["teams"])
     assert_valid(record, schema)
 

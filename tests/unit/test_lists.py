@@ -2,10 +2,12 @@
 
 import pytest
 
+from tap_helpscout.client import TRIES
 from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.lists import (
     ALL_GONE,
     FAILURES_IN_A_ROW,
+    REFUSALS,
     SOME_GONE,
     ChildOutcomes,
     Meaning,
@@ -47,13 +49,16 @@ def test_where_the_parents_are_few_one_that_is_gone_is_enough():
     assert not outcomes.failure_at_end()
 
 
-def test_one_that_fails_is_put_aside_and_many_in_a_row_are_the_endpoint(outcomes):
+def test_one_that_fails_is_put_aside_and_after_many_in_a_row_the_next_are_asked_once(outcomes):
     for _ in range(3):
-        for _ in range(FAILURES_IN_A_ROW - 1):
+        for _ in range(FAILURES_IN_A_ROW):
+            assert outcomes.patience.tries == TRIES
             assert outcomes.failed(7, BROKEN) is Meaning.PUT_ASIDE
+        assert outcomes.patience.tries == 1
+        assert outcomes.failed(7, BROKEN) is Meaning.PUT_ASIDE and outcomes.patience.tries == 1
         outcomes.answered()
-    found = [outcomes.failed(7, BROKEN) for _ in range(FAILURES_IN_A_ROW)]
-    assert found[-1] is Meaning.STREAM_FAILED
+    outcomes.failed(7, GONE)
+    assert outcomes.patience.tries == TRIES
 
 
 def test_a_403_is_the_parents_if_another_answers_and_else_the_streams(outcomes):
@@ -66,5 +71,5 @@ def test_a_403_is_the_parents_if_another_answers_and_else_the_streams(outcomes):
 
 
 def test_many_403_are_the_streams_at_once(outcomes):
-    found = [outcomes.failed(key, FORBIDDEN) for key in range(FAILURES_IN_A_ROW)]
-    assert found[-1] is Meaning.STREAM_FAILED
+    found = [outcomes.failed(key, FORBIDDEN) for key in range(REFUSALS)]
+    assert found[-1] is Meaning.STREAM_FAILED and set(found[:-1]) == {Meaning.UNDECIDED}

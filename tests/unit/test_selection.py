@@ -247,6 +247,18 @@ def test_a_stream_twice_is_refused(stream: str) -> None:
     assert f"catalog.json has more than one entry of {stream}." in refused(catalog)
 
 
+def test_what_the_schema_says_and_is_not_followed_is_left_out_and_said() -> None:
+    catalog = old_entry(
+        properties={"name": {"type": "string", "maxLength": 5, "enum": ["a"]}}, selected=True
+    )
+    catalog["streams"][0]["metadata"] = [{"breadcrumb": [], "metadata": {"selected": True}}]
+    selection = select(catalog, "catalog.json")
+    assert selection.streams["teams"].schema["properties"]["name"] == {"type": "string"}
+    assert selection.warnings == [
+        "catalog.json, teams: enum, maxLength in the schema has no effect, and is left out of it"
+    ]
+
+
 def test_an_unknown_stream_is_refused_where_it_is_selected() -> None:
     catalog = catalog_saying("users", selected=True)
     catalog["streams"].append({"tap_stream_id": "invoices", "metadata": []})
