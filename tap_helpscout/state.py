@@ -139,6 +139,10 @@ class State:
         """The parents whose children of this stream could not be read so far."""
         return list(self._pending.get(name, ()))
 
+    def streams_with_pending(self) -> list[str]:
+        """The streams of which something could not be read so far."""
+        return sorted(name for name, ids in self._pending.items() if ids)
+
     def put_aside(self, name: str, parent_id: int) -> bool:
         """Keeps a parent for the next run; False where there are too many."""
         ids = self._pending.setdefault(name, [])

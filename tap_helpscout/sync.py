@@ -12,7 +12,7 @@ from tap_helpscout.errors import ApiError, HelpScoutError
 from tap_helpscout.files import ConfigError
 from tap_helpscout.long_lists import LongLists
 from tap_helpscout.output import OutputError
-from tap_helpscout.progress import Progress, Result
+from tap_helpscout.progress import Progress, Result, in_words
 from tap_helpscout.reading.days import first_day, read_days
 from tap_helpscout.reading.lists import GONE, fetch_listed, read_children, read_listed
 from tap_helpscout.reading.pages import Page
@@ -95,6 +95,7 @@ class Sync:
         for run in self._runs:
             self._begin(run)
         self._bookmarks.warn_of_earlier_start(self._selected)
+        self._warn_of_pending()
         for root in sorted(self._roots, key=self._turn):
             self._state.currently_syncing = root.name
             self._writer.state()
@@ -168,6 +169,18 @@ class Sync:
         return self._scope.kept(stream, in_turn(parts))
 
     # -- what an earlier run has put aside -------------------------------------------------------
+
+    def _warn_of_pending(self) -> None:
+        """Says what of it this run does not ask for."""
+        read = {run.name for run in self._selected}
+        for name in self._state.streams_with_pending():
+            if name not in read:
+                number = in_words(len(self._state.pending(name)), "parent")
+                LOGGER.warning(
+                    "%s is not selected: what hangs on %s stays put aside in the state until it is",
+                    name,
+                    number,
+                )
 
     def _read_pending(self, root: StreamRun, context: Context) -> None:
         """Reads what hangs on parents whose children an earlier run could not read."""

@@ -328,6 +328,12 @@ def _stays_put_aside(tap):
     return _unreadable(tap, state=_unreadable(tap).state).log
 
 
+@meets("stays put aside in the state")
+def _put_aside_and_deselected(tap):
+    state = {"bookmarks": {}, "pending": {"conversation_threads": [900_001]}}
+    return only(tap, "teams", state=state)
+
+
 @meets("gone meanwhile")
 def _gone_counted(tap):
     return _gone(tap)

@@ -156,8 +156,8 @@ def all_pages(fetch: Fetch, announced: Iterable[Page]) -> Iterator[Page]:
     for page in announced:
         trail.add(page)
         yield page
-        if not page.rows and not page.refusal:
-            break  # so are all pages after it, however many were announced
+        if trail.leads_nowhere or (not page.rows and not page.refusal):
+            break  # so do all pages after it, however many were announced
     while params := trail.following():
         page = fetch_if_there(fetch, params)
         trail.add(page)

@@ -25,6 +25,7 @@ Fetch = Callable[[PageParams], "Page"]
 FIRST: PageParams = MappingProxyType({})
 # How a page is refused that is not there, past the end of its list or of one that has shrunk.
 NO_SUCH_PAGE = (400, 404, 410, 416, 422)
+MAX_IN_VAIN = 5  # our choice: where so many pages bring nothing, the list does not go on
 
 
 @dataclass(frozen=True)
@@ -198,8 +199,9 @@ class NextLinks:
 class PageTrail:
     """Decides which page to ask for after the last one of a list that was read.
 
-    A list ends with a page that is not full and has no `next` link. No page is asked for twice, and
-    past the end that was announced no page after one that repeats the page before it.
+    A list ends with a page that is not full and has no `next` link. No page is asked for twice, past
+    the end that was announced no page after one that repeats the page before it, and none at all
+    after MAX_IN_VAIN of such, or of refused ones, in a row: what is announced may be anything.
     """
 
     def __init__(self) -> None:
@@ -207,21 +209,29 @@ class PageTrail:
         self._announced = 0
         self._full_size: int | None = None
         self._last: Page | None = None
-        self._repeats = False
+        self._in_vain = 0
 
     def add(self, page: Page) -> None:
         """Takes note of the next page that was read."""
         self._asked.add(_as_key({"page": page.number}))
         self._announced = max(self._announced, page.pages or 0)
-        self._repeats = self._last is not None and bool(page.rows) and page.rows == self._last.rows
+        repeats = self._last is not None and bool(page.rows) and page.rows == self._last.rows
+        self._in_vain = self._in_vain + 1 if repeats or page.refusal else 0
         if self._full_size is None:
             self._full_size = page.size or len(page.rows)
         self._last = page
 
+    @property
+    def leads_nowhere(self) -> bool:
+        """Whether the last pages brought nothing, so that those after them will not either."""
+        return self._in_vain >= MAX_IN_VAIN
+
     def following(self) -> PageParams | None:
         """The parameters of the page to ask for now, None where the list has ended."""
         page = self._last
-        if page is None or page.refusal or (self._repeats and page.number > self._announced):
+        if page is None or page.refusal or self.leads_nowhere:
+            return None
+        if self._in_vain and page.number > self._announced:
             return None
         candidates = [page.next] if page.next else []
         if self._is_full(page):

@@ -27,28 +27,23 @@ class RequestBound:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._sent = itertools.count(1)
-        self._announced = 1
-        # What is announced may be capped, so that pages are counted too. A page is known by its
-        # first row: one that comes again does not make the list longer.
+        # What is announced may be anything, so that the pages that came are counted. A page is
+        # known by its first row: one that comes again does not make the list longer.
         self._first_rows: set[int] = set()
-
-    @property
-    def _pages(self) -> int:
-        return max(self._announced, len(self._first_rows))
 
     def count(self) -> None:
         """Another request is to be sent. Raises ApiError where there were too many."""
-        bound = REQUESTS_PER_PAGE * self._pages + MORE_REQUESTS
+        pages = len(self._first_rows)
+        bound = REQUESTS_PER_PAGE * pages + MORE_REQUESTS
         if next(self._sent) > bound:
             raise ApiError(
-                f"GET {self._stream.path} was asked {bound} times for a list of {self._pages} "
-                "pages, and is still not complete"
+                f"GET {self._stream.path} was asked {bound} times for a list of {pages} pages, and "
+                "is still not complete"
             )
 
     def note(self, page: Page) -> None:
-        """Takes note of how long the list is."""
+        """Takes note of a page that has come."""
         if page.rows:
-            self._announced = max(self._announced, page.page_count)
             self._first_rows.add(hash(self._stream.key_of(page.rows[0])))
 
 

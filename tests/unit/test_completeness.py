@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -159,3 +160,27 @@ def test_a_list_that_never_stops_changing_ends_in_an_error():
     with pytest.raises(ApiError, match="changed in each of 100 passes"):
         list(read_until_complete(InProcessClient(), USERS, fetch))
     assert next(passes) == 100
+
+
+@pytest.mark.parametrize("past_the_end", ["404", "empty", "last_page"])
+@pytest.mark.parametrize("total", [6, 10**18, None])
+def test_however_many_pages_are_announced_those_that_there_are_come_and_it_ends(
+    total, past_the_end
+):
+    rows, requests = [row(i) for i in range(6)], itertools.count(1)
+
+    def fetch(params):
+        next(requests)
+        number = int(params.get("page", 1))
+        if number > 3 and past_the_end == "404":
+            raise ApiError("no such page", 404)
+        page = page_of(rows, min(number, 3) if past_the_end == "last_page" else number, size=2)
+        return replace(page, number=number, total=total, pages=10**18, next=None)
+
+    try:
+        came = ids(read_until_complete(InProcessClient(4), USERS, fetch))
+    except ApiError:  # then it is told, and no bookmark moves
+        assert total == 10**18 or past_the_end == "404"
+    else:
+        assert sorted(came) == [*range(6)]
+    assert next(requests) < 200

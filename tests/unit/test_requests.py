@@ -4,7 +4,7 @@ import pytest
 
 from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.pages import Page
-from tap_helpscout.reading.requests import MORE_REQUESTS, REQUESTS_PER_PAGE, RequestBound
+from tap_helpscout.reading.requests import MORE_REQUESTS, RequestBound
 from tap_helpscout.streams import STREAMS
 from tests.unit.lists import row
 
@@ -34,6 +34,11 @@ def test_a_page_that_comes_again_and_again_is_not():
 
 
 def test_neither_are_pages_without_rows():
-    count([Page([], 1, 1)] * (REQUESTS_PER_PAGE + MORE_REQUESTS))
+    count([Page([], 1, 1)] * MORE_REQUESTS)
+    with pytest.raises(ApiError, match="for a list of 0 pages"):
+        count([Page([], 1, 1)] * (MORE_REQUESTS + 1))
+
+
+def test_what_is_announced_makes_no_list_longer():
     with pytest.raises(ApiError, match="for a list of 1 pages"):
-        count([Page([], 1, 1)] * (REQUESTS_PER_PAGE + MORE_REQUESTS + 1))
+        count(Page([row(1)], 1, 1, total=10**18, pages=10**18) for _ in range(MANY))
