@@ -5,10 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from tap_helpscout.dates import datetime_or_none, format_datetime, parse_datetime
-
-# Temporary: the names that modules use until they import from dates.py.
-parse_moment, format_moment, moment_or_none = parse_datetime, format_datetime, datetime_or_none
+from tap_helpscout.dates import datetime_or_none
 
 Row = dict[str, Any]
 Reshape = Callable[[Row], Row]
