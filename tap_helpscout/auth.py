@@ -158,7 +158,11 @@ class Tokens:
                 raise
             advice = credentials_advice(bool(refresh_token))
             raise UnauthorizedError(
-                error.message, error.status, advice=advice, said=error.said
+                error.message,
+                error.status,
+                advice=advice,
+                said=error.said,
+                reference=error.reference,
             ) from None
         return body if isinstance(body, dict) else {}
 

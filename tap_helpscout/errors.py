@@ -25,7 +25,8 @@ class HelpScoutError(Exception):
 
     `status` is that of the response, None where there was none. `wait` is how many seconds the
     response says to wait, None where it does not say. `advice` is what the user can do. `said` is
-    what Help Scout says of it: in its own words, in which people may be named.
+    what Help Scout says of it: in its own words, in which people may be named. `reference` is by
+    what its support can find it.
     """
 
     def __init__(
@@ -35,19 +36,22 @@ class HelpScoutError(Exception):
         wait: float | None = None,
         advice: str = "",
         said: str = "",
+        reference: str = "",
     ) -> None:
-        # Ids of the account's rows are in both, with whatever they hold.
-        self.message, self.said = printable(message), printable(said)
+        # Ids of the account's rows are in it, with whatever they hold.
+        self.message, self.said, self.reference = map(printable, (message, said, reference))
         self.status, self.wait, self.advice = status, wait, advice
-        super().__init__(self._with_advice(self.message + (f" ({self.said})" if said else "")))
+        super().__init__(self._in_words(self.said))
 
     @property
     def shareable(self) -> str:
         """The same without Help Scout's own words: for what may go into a bug report."""
-        return self._with_advice(self.message)
+        return self._in_words("")
 
-    def _with_advice(self, message: str) -> str:
-        return f"{message}. {self.advice}" if self.advice else message
+    def _in_words(self, said: str) -> str:
+        words = f"{self.message} ({said})" if said else self.message
+        words += f" [reference {self.reference}]" if self.reference else ""
+        return f"{words}. {self.advice}" if self.advice else words
 
 
 class UnauthorizedError(HelpScoutError):

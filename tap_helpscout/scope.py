@@ -53,6 +53,7 @@ class Scope:
                     error.status,
                     advice=error.advice,
                     said=error.said,
+                    reference=error.reference,
                 ) from error
             LOGGER.warning("inboxes that are new cannot be found in this run: %s", error)
             return

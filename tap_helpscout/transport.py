@@ -163,14 +163,16 @@ class Transport:
         """
         status = response.status_code
         body = body_or_none(response)
-        message = f"{what} answered {status}{self._reference(response, body)}"
         said = self._said(body) or self.redactor.clean(response.reason or "")[:LONGEST_WORDS]
+        kind: type[HelpScoutError] = ApiError
+        wait, advice = None, ADVICE.get(status, "")
         if status in RETRIABLE_STATUSES or status >= 500:
-            return RetriableError(message, status, told_wait(response), said=said)
-        if status == 401:
+            kind, wait = RetriableError, told_wait(response)
+        elif status == 401:
+            kind = UnauthorizedError
             advice = credentials_advice(self._config.refresh_token is not None)
-            return UnauthorizedError(message, status, advice=advice, said=said)
-        return ApiError(message, status, advice=ADVICE.get(status, ""), said=said)
+        reference = self._reference(response, body)
+        return kind(f"{what} answered {status}", status, wait, advice, said, reference)
 
     def _body(self, what: str, response: requests.Response, parse: Callable[[bytes], Any]) -> Any:
         try:
@@ -187,8 +189,12 @@ class Transport:
             reason = self.redactor.clean(error)
             raise ApiError(f"{what} answered 200 with unusable JSON: {reason}", 200) from None
         if is_error(body):
-            message = f"{what} answered 200 with an error{self._reference(response, body)}"
-            raise RetriableError(message, 200, said=self._said(body))
+            raise RetriableError(
+                f"{what} answered 200 with an error",
+                200,
+                said=self._said(body),
+                reference=self._reference(response, body),
+            )
         return body
 
     def _said(self, body: Any) -> str:
@@ -207,8 +213,7 @@ class Transport:
         reference = response.headers.get("Correlation-Id")
         if isinstance(body, dict):
             reference = body.get("logRef") or reference
-        cleaned = self.redactor.clean(reference or "")[:LONGEST_WORDS]
-        return f" [reference {cleaned}]" if cleaned else ""
+        return self.redactor.clean(reference or "")[:LONGEST_WORDS]
 
     def _check_proxy(self) -> None:
         """Raises ConfigError for a proxy's URL that cannot be used, for what then fails repeats

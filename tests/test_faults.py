@@ -151,10 +151,8 @@ def test_what_stays_on_a_list_leaves_its_bookmarks_and_no_other(tap, fake, targe
     for stream in ("conversations", "conversation_threads"):
         assert f"{stream} is incomplete: " in run.log
         assert run.bookmarks.pop(stream) == before.bookmarks.pop(stream)
-    assert (
-        "conversations is incomplete: GET /v2/conversations answered 500 [reference ref-" in run.log
-    )
-    assert "[reference ref-4711] (The lamps are out)" in run.log
+    assert "conversations is incomplete: GET /v2/conversations answered 500 (The lamps" in run.log
+    assert "(The lamps are out) [reference ref-4711]" in run.log
     assert run.log.splitlines()[-1].endswith(
         "incomplete: conversations, conversation_threads. The next run begins where they stopped"
     )
@@ -245,7 +243,7 @@ def test_a_plan_without_reports(tap, fake, target):
 def test_a_401_that_no_new_token_cures_ends_the_run_at_once(tap, fake):
     fake.fault(401, path=r"/v2/mailboxes", times=None, body=WORDS)
     run = failed(tap)
-    assert "answered 401 [reference ref-4711] (The lamps are out)" in run.log
+    assert "answered 401 (The lamps are out)" in run.log
     paths = [request.path for request in fake.requests]
     assert paths.count("/v2/oauth2/token") == 2  # the first, and the one that might have cured it
     assert set(paths) <= {"/v2/oauth2/token", "/v2/users/me", "/v2/mailboxes"}

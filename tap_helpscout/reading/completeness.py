@@ -139,7 +139,7 @@ def is_the_end(stream: Stream, verdict: Verdict, missing: int, refusal: ApiError
     if verdict is Verdict.CUT:
         # Without its status: a 404 of a later page does not mean that the list is gone.
         if refusal:
-            raise ApiError(refusal.message, said=refusal.said)
+            raise ApiError(refusal.message, said=refusal.said, reference=refusal.reference)
         raise ApiError(f"GET {stream.path} lists {missing} rows fewer than it counts")
     if verdict is Verdict.READ_AGAIN:
         LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)

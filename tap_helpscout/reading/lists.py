@@ -1,7 +1,7 @@
 """Lists that are read whole: small ones, and the children of a parent, embedded in it or listed."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from functools import partial
@@ -56,10 +56,9 @@ def fetch_listed(
     params: dict[str, Any] = {
         name: value.format(**context) for name, value in stream.params.items()
     }
-    # So that errors name the path that was asked for.
-    filled = replace(stream, path=stream.path.format(**context))
-    body = client.get(filled.path, {**params, **page_params}, tries)
-    return parse_page(filled, body, page_params)
+    path = stream.path.format(**context)
+    body = client.get(path, {**params, **page_params}, tries)
+    return parse_page(stream, body, page_params, path)
 
 
 def id_to_ask_for(parent: Row) -> int | None:

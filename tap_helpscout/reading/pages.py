@@ -63,27 +63,30 @@ class Page:
         return max(self.pages or 0, by_total, 1)
 
 
-def parse_page(stream: Stream, body: Any, params: PageParams) -> Page:
+def parse_page(stream: Stream, body: Any, params: PageParams, path: str = "") -> Page:
     """The page that a response holds, in any of the API's shapes: HAL, a report, a bare array, a
-    single object.
+    single object. `path` is what was asked for, where it is not the stream's own.
 
     Raises ApiError where it holds none, naming the path and the field.
     """
+    path = path or stream.path
     if stream.rows_key is None:
         rows = body if isinstance(body, list) else [body]
         if stream.has_one_row and not body:
             rows = [{}]  # an object without fields is an empty array in PHP
-        return Page(_checked(stream, rows, "its rows"), total=len(rows))
+        return Page(_checked(stream, path, rows, "its rows"), total=len(rows))
     body = body if isinstance(body, dict) else {}
     counts = _counts(body)
     asked = whole_number(params.get("page")) or 1
     return Page(
-        _rows(stream, body, counts, asked),
+        _checked(
+            stream, path, _rows(stream, body, counts, asked), f"a list of {stream.rows_key!r}"
+        ),
         number=asked,
         size=whole_number(counts.get("size")),
         total=whole_number(counts.get("totalElements")),
         pages=whole_number(counts.get("totalPages")),
-        next=_next_link(stream, body),
+        next=_next_link(path, body),
     )
 
 
@@ -95,7 +98,8 @@ def _counts(body: dict[str, Any]) -> dict[str, Any]:
     return {"totalPages": body.get("pages"), "totalElements": body.get("count")}
 
 
-def _rows(stream: Stream, body: dict[str, Any], counts: dict[str, Any], asked: int) -> list[Row]:
+def _rows(stream: Stream, body: dict[str, Any], counts: dict[str, Any], asked: int) -> Any:
+    """What stands where the rows of a page should."""
     embedded = body.get("_embedded")
     rows = (embedded if isinstance(embedded, dict) else body).get(stream.rows_key or "")
     if rows is None and not embedded and body.keys() & {"page", "_links"}:
@@ -103,16 +107,16 @@ def _rows(stream: Stream, body: dict[str, Any], counts: dict[str, Any], asked: i
         total, pages = (whole_number(counts.get(key)) for key in ("totalElements", "totalPages"))
         if not total or asked > max(pages or 1, 1):
             return []
-    return _checked(stream, rows, f"a list of {stream.rows_key!r}")
+    return rows
 
 
-def _checked(stream: Stream, rows: Any, what: str) -> list[Row]:
+def _checked(stream: Stream, path: str, rows: Any, what: str) -> list[Row]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ApiError(f"GET {stream.path} answered without {what}")
+        raise ApiError(f"GET {path} answered without {what}")
     for row in rows:
         for name in stream.identity:
             if isinstance(row.get(name), (list, dict)):
-                raise ApiError(f"GET {stream.path} answered a row whose {name} is no single value")
+                raise ApiError(f"GET {path} answered a row whose {name} is no single value")
     return rows
 
 
@@ -127,7 +131,7 @@ def whole_number(value: Any) -> int | None:
     return number if 0 <= number == float(value) else None
 
 
-def _next_link(stream: Stream, body: dict[str, Any]) -> PageParams | None:
+def _next_link(path: str, body: dict[str, Any]) -> PageParams | None:
     links = body.get("_links")
     link = links.get("next") if isinstance(links, dict) else None
     if link is None:
@@ -142,7 +146,7 @@ def _next_link(stream: Stream, body: dict[str, Any]) -> PageParams | None:
     except ValueError:
         query = {}
     if not query:
-        raise ApiError(f"GET {stream.path} answered a _links.next that is no link")
+        raise ApiError(f"GET {path} answered a _links.next that is no link")
     return query
 
 

@@ -89,7 +89,7 @@ def test_each_status_has_its_error(get, status, kind):
     error = failure(get, b'{"message": "The lamps are out", "logRef": "r1"}', status)
     assert error.__class__ is kind and error.status == status and error.wait is None
     assert error.shareable.startswith(f"GET /v2/users answered {status} [reference r1]")
-    assert str(error).startswith(f"{error.message} (The lamps are out)")
+    assert str(error).startswith(f"{error.message} (The lamps are out) [reference r1]")
     assert error.said not in error.shareable
     assert bool(error.advice) == (status in (401, 403, 404))
 
