@@ -90,7 +90,7 @@ def _session(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
 
-    with Authorizing(world(60, 40)) as fake:
+    with Authorizing(world(24, 16)) as fake:
 
         def run(*texts):
             script = "".join(
