@@ -19,9 +19,11 @@
 --         reported_days, reported_status_changes, reported_threads, reported_conversations;
 --
 -- The tables must have been loaded in UTC: with PGTZ=UTC for the target, unless the server's time
--- zone is UTC. In all views: columns that end in _at are in UTC, as in the tables. `mailbox` is the
--- inbox's name, null if it exists no more. A conversation belongs to the inbox that it is in now,
--- wherever it was before.
+-- zone is UTC. In all views: columns that end in _at are in UTC, as in the tables, and those that
+-- begin with local_ in the time zone above. A conversation belongs to the inbox that it is in now,
+-- wherever it was before. `mailbox` is that inbox's name, and null if mailboxes has no row of it.
+-- An inbox that the target has marked as deleted keeps its name here, and its figures as long as
+-- its conversations are not marked themselves.
 
 \set ON_ERROR_STOP on
 \set QUIET on
@@ -44,7 +46,8 @@ ANALYZE conversation_threads;
 -- Fails here, and not in each later query, if there is no such time zone.
 SELECT now() AT TIME ZONE :'timezone' AS "now" \gset
 
--- The target dates the rows that are known to be deleted, unless its add_record_metadata is false.
+-- The target writes into _sdc_deleted_at when a row was found to be deleted. The column is missing
+-- if the target's add_record_metadata is false.
 SELECT count(*) FILTER (WHERE column_name = '_sdc_deleted_at') = count(DISTINCT table_name)
     AS marks_deletions
 FROM information_schema.columns
@@ -65,16 +68,18 @@ SELECT to_regclass('happiness_ratings_report') IS NOT NULL AS has_ratings_report
 -- deleted ones (https://docs.helpscout.com/article/46-reporting). What is spam now is left out of
 -- the past as well.
 --
+-- A closed_at before created_at cannot be right, and is taken as not known.
+--
 -- Not known: a conversation that was deleted, or merged into another, disappears from the API's
 -- lists without a trace. Its row stays here as it was last read, and is counted, until the target
--- marks it in _sdc_deleted_at, or somebody deletes it.
+-- marks it in _sdc_deleted_at, or somebody deletes it; then its threads are not counted either.
 CREATE OR REPLACE VIEW reported_conversations AS
 SELECT
     id,
     mailbox_id,
     status,
     created_at,
-    closed_at,
+    CASE WHEN closed_at < created_at THEN NULL ELSE closed_at END AS closed_at,
     updated_at,
     created_at AT TIME ZONE 'UTC' AT TIME ZONE :'timezone' AS local_created_at,
     updated_at AT TIME ZONE 'UTC' AT TIME ZONE :'timezone' AS local_updated_at
@@ -84,22 +89,25 @@ WHERE (state = 'published' OR state IS NULL)
     AND :is_there;
 
 
--- reported_threads: the published threads of these conversations, and what each of them is.
+-- reported_threads: the published threads of these conversations, and what each of them is. Those
+-- that are marked in _sdc_deleted_at are left out.
 --
--- customer  A customer wrote (e-mail, chat, Beacon), or a call was logged: a `phone` thread stands
---           for the customer's call, though a user writes it down. Which side had called is not
---           known.
+-- customer  A customer wrote: by e-mail, in a chat, through Beacon.
+-- call      A user logged a phone call (a `phone` thread). Which side had called is not known;
+--           below it counts as the customer's call, and its status as the user's choice.
 -- reply     A user wrote to the customer, by e-mail or chat. Not a reply: notes, line items,
 --           forwards; drafts and scheduled messages, which are not published yet; messages that
---           were hidden later; what an AI agent or nobody (id 0) wrote; and automatic messages.
+--           were hidden later; what nobody (id 0) or an AI agent (a `system_user`) wrote; and
+--           automatic messages.
 -- other     Everything else.
 --
 -- A message is automatic if an automatic workflow sent it: its action is `automatic-workflow` or
 -- its source `workflows`. A manual workflow is a user's decision, so its message is a reply.
 --
 -- Not known: whether an inbox's auto reply ("we have got your message") is listed as a thread at
--- all, and what it looks like; whether a user or an AI agent wrote, where version 2 of the API says
--- `user` and version 3 `system_user`.
+-- all, and what it looks like; whether a user or an AI agent wrote: version 2 of the API, which the
+-- tap reads, says `user` of both (version 3 says `system_user`), so an AI agent's message counts as
+-- a reply.
 -- https://developer.helpscout.com/mailbox-api/endpoints/conversations/threads/list/
 CREATE OR REPLACE VIEW reported_threads AS
 SELECT
@@ -110,7 +118,8 @@ SELECT
     thread.created_at AT TIME ZONE 'UTC' AT TIME ZONE :'timezone' AS local_created_at,
     thread.status,
     CASE
-        WHEN thread.type IN ('customer', 'phone') THEN 'customer'
+        WHEN thread.type = 'customer' THEN 'customer'
+        WHEN thread.type = 'phone' THEN 'call'
         WHEN thread.type IN ('chat', 'beaconchat')
             AND thread.author_type = 'customer' THEN 'customer'
         WHEN thread.type IN ('message', 'chat', 'beaconchat')
@@ -143,9 +152,9 @@ INNER JOIN reported_conversations AS conversation ON conversation.id = thread.co
 
 -- reported_status_changes: when each conversation was opened and closed.
 --
--- The API shows the status of today and when it was closed last; of what was between, threads tell.
--- Open means active or pending, snoozed ones too. Taken as evidence, in this order within the same
--- second:
+-- The API shows the status of today and when the conversation was closed last; of what was between,
+-- threads tell. Open means active or pending, snoozed ones too. Taken as evidence, in this order
+-- within the same second:
 --
 -- 1. It is open when it begins.
 -- 2. A customer who writes opens it: http://docs.helpscout.net/article/11-conversation-elements
@@ -153,7 +162,11 @@ INNER JOIN reported_conversations AS conversation ON conversation.id = thread.co
 --    and notes, which can close or open a conversation without a line item. Documented is that this
 --    status is `nochange` unless the thread changed it; a live account was found to write the
 --    status that the conversation had. Both readings say the same of the conversation.
--- 4. closed_at is when it was closed last.
+--    Logged calls belong here: a user writes them down, and chooses the status. One that was logged
+--    as closed opens nothing, and closes what was open; one that says `nochange`, or has no status,
+--    changes nothing. Spam is as good as closed.
+-- 4. closed_at is when it was closed last. If it is closed today, it has been closed ever since:
+--    later threads are left out, whatever they say.
 -- 5. The status of today holds since updated_at, or since the last evidence if that is later.
 --
 -- Not known: a closing that was followed by a reopening and left no thread with its status; when a
@@ -166,6 +179,24 @@ WITH begun AS (
     SELECT * FROM reported_conversations WHERE created_at IS NOT NULL
 ),
 
+told AS (
+    SELECT
+        begun.id AS conversation_id,
+        begun.mailbox_id,
+        thread.created_at,
+        thread.id AS thread_id,
+        thread.kind,
+        thread.status
+    FROM begun
+    INNER JOIN reported_threads AS thread ON thread.conversation_id = begun.id
+    WHERE thread.created_at >= begun.created_at
+        AND (
+            begun.status IS DISTINCT FROM 'closed'
+            OR begun.closed_at IS NULL
+            OR thread.created_at <= begun.closed_at
+        )
+),
+
 shown AS (
     SELECT
         id AS conversation_id,
@@ -176,27 +207,23 @@ shown AS (
         TRUE AS is_open
     FROM begun
     UNION ALL
-    SELECT begun.id, begun.mailbox_id, thread.created_at, 2, thread.id, TRUE
-    FROM begun
-    INNER JOIN reported_threads AS thread ON thread.conversation_id = begun.id
-    WHERE thread.kind = 'customer' AND thread.created_at >= begun.created_at
+    SELECT conversation_id, mailbox_id, created_at, 2, thread_id, TRUE
+    FROM told
+    WHERE kind = 'customer'
     UNION ALL
     SELECT
-        begun.id,
-        begun.mailbox_id,
-        thread.created_at,
+        conversation_id,
+        mailbox_id,
+        created_at,
         3,
-        thread.id,
-        thread.status IN ('active', 'open', 'pending')
-    FROM begun
-    INNER JOIN reported_threads AS thread ON thread.conversation_id = begun.id
-    WHERE thread.kind <> 'customer'
-        AND thread.status IN ('active', 'open', 'pending', 'closed', 'spam')
-        AND thread.created_at >= begun.created_at
+        thread_id,
+        status IN ('active', 'open', 'pending')
+    FROM told
+    WHERE kind <> 'customer' AND status IN ('active', 'open', 'pending', 'closed', 'spam')
     UNION ALL
     SELECT id, mailbox_id, closed_at, 4, 0, FALSE
     FROM begun
-    WHERE closed_at >= created_at
+    WHERE closed_at IS NOT NULL
 ),
 
 known AS (
@@ -234,9 +261,9 @@ FROM compared
 WHERE is_open IS DISTINCT FROM was_open;
 
 
--- reported_days: every day of every inbox, from its first conversation or thread to the last day
--- that the tables know of. Later days are not there: a sync that has not run must not look like a
--- quiet week.
+-- reported_days: every day of every inbox, from its first conversation or thread to the last day on
+-- which anything is known to have happened, in whatever inbox. Later days are not there: a sync
+-- that has not run must not look like a quiet week. Conversations without an inbox have no days.
 CREATE OR REPLACE VIEW reported_days AS
 WITH dated AS (
     SELECT mailbox_id, local_created_at::date AS first_day, local_updated_at::date AS last_day
@@ -257,21 +284,22 @@ WHERE inbox.mailbox_id IS NOT NULL;
 
 -- first_reply_times: a row per conversation.
 --
--- From the first customer thread to the first reply that is not older (both as above), in seconds
--- of the clock: nights and weekends count. Null where there is none (yet).
+-- From the customer's first thread or call (first_customer_at) to the first reply that is not
+-- older, all as in reported_threads, in seconds of the clock: nights and weekends count. What is
+-- not there (yet) is null.
 --
--- Begun by a user: what the user wrote first is no reply; the clock starts when the customer
--- writes. Chat: the customer's first line to the user's first. Phone: from the call to the first
--- message after it.
+-- Begun by a user: what the user wrote before the customer did is no reply; the clock starts when
+-- the customer writes. Chat: from the customer's first line to the user's next. Phone: from the
+-- call to the first message after it.
 --
--- Merged: the threads of both are one conversation, so that the first customer thread can be older
--- than created_at.
+-- Merged: the threads of both are one conversation, so first_customer_at can be older than
+-- created_at.
 CREATE OR REPLACE VIEW first_reply_times AS
 WITH thread AS (
     SELECT
         *,
-        min(created_at) FILTER (WHERE kind = 'customer') OVER (PARTITION BY conversation_id)
-            AS first_customer_at
+        min(created_at) FILTER (WHERE kind IN ('customer', 'call'))
+            OVER (PARTITION BY conversation_id) AS first_customer_at
     FROM reported_threads
 ),
 
@@ -310,11 +338,12 @@ LEFT JOIN first_reply ON first_reply.conversation_id = conversation.id;
 -- conversation that was reopened has its last closing alone; one that is open again has no row
 -- until it is closed again.
 --
--- Help Scout calls a conversation resolved that has a user's reply and is closed
--- (https://docs.helpscout.com/article/46-reporting): for its figures add WHERE replies > 0.
+-- Help Scout calls a conversation resolved that has a user's reply and is closed: to leave out the
+-- others, add WHERE replies > 0. https://docs.helpscout.com/article/46-reporting
 --
--- The last closing is closed_at. Where the API does not show it, the last thread with the status
--- closed stands for it; without one, last_closed_at and seconds are null.
+-- The last closing is closed_at. Where that is not known, the last thread stands for it that has
+-- the status closed and was not written by a customer; it can be a later note. Without such a
+-- thread, last_closed_at and seconds are null, and replies is 0.
 CREATE OR REPLACE VIEW resolution_times AS
 WITH closed AS (
     SELECT
@@ -354,15 +383,16 @@ GROUP BY
     closed.last_closed_at;
 
 
--- daily_volume: a row per day and inbox, quiet days too, so that an average over the rows is one
--- per day.
+-- daily_volume: a row per day and inbox, quiet days too, so that an average over an inbox's rows is
+-- one per day.
 --
 -- new      conversations that began on that day, by customers or users, as in Help Scout's New
 --          Conversations
 -- replied  conversations with a reply on that day; one with three replies is counted once
--- closed   conversations that were closed on that day; one that is reopened and closed again on
---          another day is counted on both. When they were closed: reported_status_changes, with
---          what cannot be known.
+-- closed   conversations that were closed on that day. One that is reopened and closed again is
+--          counted once if that is on the same day, and else on both days. One that was taken for
+--          spam counts as closed on that day, if it is no spam today. When they were closed:
+--          reported_status_changes, with what cannot be known.
 CREATE OR REPLACE VIEW daily_volume AS
 WITH counted AS (
     SELECT mailbox_id, local_created_at::date AS day, 'new' AS what, id AS conversation_id
@@ -402,9 +432,10 @@ LEFT JOIN daily ON daily.mailbox_id = days.mailbox_id AND daily.day = days.day;
 -- backlog: a row per day and inbox, with the conversations that were open when the day ended.
 --
 -- The last day's figure is that of the last sync. What opens and closes a conversation, and what of
--- it cannot be known: reported_status_changes. In short: the last closing and today's status are
--- sure, and so is today's figure; of the past, a conversation that was closed and reopened without
--- a thread that says so counts as open in between. Conversations that were moved count in the inbox
+-- it cannot be known: reported_status_changes. In short: the status at the last sync and closed_at
+-- are sure. So the last day's figure is right, but for conversations that were deleted or merged
+-- and are not marked so. Of the days before, a conversation that was closed and reopened without a
+-- thread that says so counts as open in between. Conversations that were moved count in the inbox
 -- where they are now, for all days.
 CREATE OR REPLACE VIEW backlog AS
 WITH daily AS (
@@ -436,10 +467,14 @@ LEFT JOIN daily ON daily.mailbox_id = days.mailbox_id AND daily.day = days.day;
 -- Scores do not add up: for a quarter, or for all users, add great, okay and not_good and divide
 -- anew.
 --
--- A customer can rate a thread again: the last rating counts. A month is that of the rating, a user
--- the one whose message was rated, under the name that the newest rating has. The inbox is null
--- where the conversation is not in the tables (deleted, merged, or older than start_date). Ratings
--- of what is spam or deleted now count.
+-- A customer can rate a message again: the last rating counts. If several customers rate the same
+-- message, each of them counts. A month is that of the rating, a user the one whom the report names
+-- beside it (whose message was rated), under the name that the user's newest rating has.
+--
+-- A rating counts until it is marked in _sdc_deleted_at itself, also if its conversation is spam or
+-- deleted now. The inbox is that of the conversation, even if that is marked as deleted; it is null
+-- where the conversation is not in the tables (merged or deleted before it was read, or not changed
+-- since start_date).
 \if :has_ratings_report
 CREATE OR REPLACE VIEW happiness AS
 WITH last_rating AS (
@@ -455,7 +490,8 @@ WITH last_rating AS (
 ),
 \else
 -- Without the report (Help Scout has it on its Plus and Pro plans alone), the ratings that threads
--- show. They have no date: here a month is that of the message that was rated.
+-- show, one for each message. They have no date: here a month is that of the message that was
+-- rated, and a user the one who wrote it.
 CREATE OR REPLACE VIEW happiness AS
 WITH last_rating AS (
     SELECT
@@ -513,14 +549,15 @@ LEFT JOIN mailboxes ON mailboxes.id = counted.mailbox_id;
 
 -- busy_hours: a row per weekday (1 is Monday, 7 is Sunday) and hour (0 to 23), 168 in all.
 --
--- All customer threads (as above: e-mails, lines of a chat, logged calls) since the tables begin. A
--- chat has many short ones; a conversation that a user began counts from the customer's answer on.
+-- What customers sent and the calls that were logged (in reported_threads: customer and call),
+-- since the tables begin. Each line that a customer writes in a chat counts; of a conversation that
+-- a user began, what the customer answers.
 CREATE OR REPLACE VIEW busy_hours AS
 SELECT weekday, hour, count(thread.id) AS customer_threads
 FROM generate_series(1, 7) AS weekday
 CROSS JOIN generate_series(0, 23) AS hour
 LEFT JOIN reported_threads AS thread
-    ON thread.kind = 'customer'
+    ON thread.kind IN ('customer', 'call')
     AND extract(ISODOW FROM thread.local_created_at) = weekday
     AND extract(HOUR FROM thread.local_created_at) = hour
 GROUP BY weekday, hour;

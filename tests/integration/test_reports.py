@@ -6,7 +6,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ SQL = Path(REPORTS).read_text(encoding="utf-8")
 QUESTIONS = section("Questions it answers")
 UTC = timezone.utc
 ELSEWHERE = "America/New_York"
+INBOX_TAKEN_AWAY = 7003
 LEVELS = ("great", "okay", "not_good")
 # The columns that the views read of each table.
 NEEDED = {
@@ -57,6 +58,10 @@ class Desk:
         now: datetime = self.fake.world.now
         return now - timedelta(days=days) + timedelta(minutes=minutes)
 
+    def night(self, days: int) -> datetime:
+        """A time that falls on the day before west of Greenwich."""
+        return self.ago(days).replace(hour=2)
+
     def begin(self, days: int, **fields: Any) -> int:
         """A conversation that its customer begins."""
         at = self.ago(days)
@@ -66,13 +71,17 @@ class Desk:
 
     def write(self, key: int, days: int, minutes: int = 0, **fields: Any) -> None:
         """A thread, the customer's unless `type` says else."""
-        if fields.get("type", "customer") not in ("customer", "phone"):
+        if fields.get("type", "customer") != "customer":
             fields.setdefault("createdBy", self.users[key % len(self.users)])
         fields.setdefault("status", "nochange")
         self.fake.add_thread(key, createdAt=stamp(self.ago(days, minutes)), **fields)
 
     def reply(self, key: int, days: int, minutes: int = 0, **fields: Any) -> None:
         self.write(key, days, minutes, type="message", **fields)
+
+    def call(self, key: int, days: int, **fields: Any) -> None:
+        """A call that a user writes down."""
+        self.write(key, days, type="phone", **fields)
 
     def mark(self, key: int, days: int, status: str) -> None:
         """A line item that says that a user changed the status."""
@@ -115,6 +124,39 @@ def reopen(desk: Desk) -> None:
     unknown = desk.begin(33, status="closed", closedAt=...)
     fake.touch(unknown, userUpdatedAt=stamp(desk.ago(31)))
 
+    thanked = desk.begin(36, status="closed", closedAt=stamp(desk.ago(34)))
+    desk.mark(thanked, 34, "closed")
+    desk.write(thanked, 32)
+    desk.mark(thanked, 30, "active")
+    fake.touch(thanked, userUpdatedAt=stamp(desk.ago(28)))
+
+    closed_before_it_began = desk.begin(34, status="closed", closedAt=stamp(desk.ago(35)))
+    desk.mark(closed_before_it_began, 33, "closed")
+    fake.touch(closed_before_it_began, userUpdatedAt=stamp(desk.ago(31)))
+
+    never_begun = desk.begin(29, status="closed", closedAt=stamp(desk.ago(27)))
+    fake.touch(never_begun, createdAt=...)
+
+    in_no_inbox = desk.begin(25, status="active")
+    fake.touch(in_no_inbox, mailboxId=...)
+
+
+def log_calls(desk: Desk) -> None:
+    """Calls that were written down with a status, and one without."""
+    key = desk.begin(48, status="closed", closedAt=stamp(desk.ago(40)))
+    desk.mark(key, 47, "closed")
+    desk.call(key, 46)
+    desk.call(key, 45, status="closed")
+    desk.call(key, 43, status="active")
+    desk.call(key, 42, status="closed")
+    desk.write(key, 41)
+    desk.mark(key, 40, "closed")
+
+    solved = desk.begin(37, type="phone", status="closed", closedAt=...)
+    (thread,) = desk.fake.threads(solved)
+    desk.fake.edit_thread(solved, thread["id"], status="closed", createdBy=desk.users[1])
+    desk.fake.touch(solved, userUpdatedAt=stamp(desk.ago(35)))
+
 
 def answer(desk: Desk) -> None:
     """Threads that are no replies, and then one that is."""
@@ -138,7 +180,8 @@ def answer(desk: Desk) -> None:
     desk.reply(begun_by_user, 15, 30)
 
     same_second = desk.begin(13, status="active")
-    desk.reply(same_second, 13, id=1)
+    desk.reply(same_second, 13, id=1, createdBy=desk.users[0])
+    desk.reply(same_second, 13, id=2, createdBy=desk.users[1])
 
     chat = desk.begin(12, type="chat", status="closed", closedAt=stamp(desk.ago(12, 30)))
     customer = desk.fake.conversation(chat)["primaryCustomer"]
@@ -147,7 +190,7 @@ def answer(desk: Desk) -> None:
     desk.write(chat, 12, 3, type="beaconchat")
 
     phone = desk.begin(11, type="phone", status="active")
-    desk.write(phone, 9, type="phone", createdBy=desk.users[0])
+    desk.call(phone, 9)
     desk.reply(phone, 8)
 
 
@@ -168,25 +211,73 @@ def merge(desk: Desk, older: int, newer: int) -> None:
     desk.write(newer, 17, type="lineitem", action={"type": "merged", "text": "Merged"})
 
 
-def update(desk: Desk) -> None:
-    """The last change of all is no thread, and falls on another day west of Greenwich."""
-    night = desk.fake.world.now.replace(hour=2, minute=0, second=0)
-    desk.fake.touch(desk.fake.conversation_ids[24], userUpdatedAt=stamp(night))
+def take_away(desk: Desk, key: int) -> dict[str, int]:
+    """A conversation's reply, a rating and an inbox; gives the key of each table's row."""
+    reply = next(thread for thread in desk.fake.threads(key) if thread["type"] == "message")
+    desk.fake.delete_thread(key, reply["id"])
+    rating = desk.fake.ratings.pop(5)
+    return {
+        "conversation_threads": reply["id"],
+        "happiness_ratings_report": rating["threadid"],
+        "mailboxes": INBOX_TAKEN_AWAY,
+    }
 
 
-def hide_and_rate(desk: Desk) -> None:
-    """Conversations that are not counted, and a customer who rates again."""
+def begin_inboxes(desk: Desk) -> None:
+    """What is oldest in one inbox is a thread, older than its conversation; in another one it is a
+    conversation without a published thread."""
+    oldest = desk.night(1600)
+    key = desk.begin(20, status="active", mailboxId=7002)
+    desk.fake.add_thread(key, createdAt=stamp(oldest))
+    key = desk.begin(1500, status="closed", closedAt=stamp(desk.ago(1499)), mailboxId=7003)
+    (thread,) = desk.fake.threads(key)
+    desk.fake.edit_thread(key, thread["id"], state="hidden")
+    desk.fake.touch(key, createdAt=stamp(oldest))
+
+
+def happen_last(desk: Desk) -> int:
+    """The last that happens is a thread; gives its conversation. Without that one, it is a user's
+    update, on a day after all else."""
+    desk.fake.touch(desk.fake.conversation_ids[24], userUpdatedAt=stamp(desk.night(-1)))
+    key = desk.begin(10, status="active")
+    desk.fake.add_thread(key, type="lineitem", status="nochange", createdAt=stamp(desk.night(-2)))
+    return key
+
+
+def hide(desk: Desk) -> None:
+    """Conversations that are not counted, and one that is in another inbox now."""
     fake = desk.fake
     spam, deleted, draft, moved = fake.conversation_ids[20:24]
     fake.touch(spam, status="spam")
     fake.touch(deleted, state="deleted")
     fake.touch(draft, state="draft")
     fake.touch(moved, mailboxId=7002)
-    first = next(row for row in fake.ratings if row["ratingId"] == 1)
-    later = stamp(desk.ago(0, -60))
-    fake.ratings.append({**first, "ratingId": 3, "ratingCreatedAt": later, "ratingUserName": "New"})
-    unknown = {"ratingId": 0, "ratingUserId": 599, "ratingCreatedAt": stamp(desk.ago(100))}
-    fake.ratings.append({**first, **unknown, "ratingCustomerId": 1})
+
+
+def rate(desk: Desk, merged: int) -> None:
+    """A message again, by its customer and by others; messages of conversations that are gone."""
+    ratings = desk.fake.ratings
+    first = next(row for row in ratings if row["ratingId"] == 1)
+
+    def add(ago: datetime, **fields: Any) -> None:
+        ratings.append({**first, "ratingCreatedAt": stamp(ago), **fields})
+
+    add(desk.ago(0, -60), ratingId=3, ratingUserName="New")
+    add(desk.ago(100), ratingId=0, ratingUserId=599, ratingCustomerId=1)
+    add(desk.ago(90), ratingId=2, ratingUserId=598, ratingUserName="Colleague", ratingCustomerId=2)
+    add(desk.ago(80), threadid=1, id=1)
+    add(desk.ago(70), threadid=2, id=merged)
+
+    first_of_the_month = stamp(desk.night(0).replace(day=1))
+    rating = {"customerId": 1, "rating": "okay", "comments": None}
+    desk.fake.add_thread(
+        desk.begin(40, status="active"),
+        type="message",
+        status="nochange",
+        createdAt=first_of_the_month,
+        createdBy=desk.users[0],
+        rating=rating,
+    )
 
 
 # -- The same figures, computed from the account --------------------------------------------------
@@ -219,8 +310,11 @@ class Thread:
     @property
     def is_customers(self) -> bool:
         kind = self.row["type"]
-        by_customer = self.author["type"] == "customer"
-        return kind in ("customer", "phone") or ("chat" in kind and by_customer)
+        return kind == "customer" or ("chat" in kind and self.author["type"] == "customer")
+
+    @property
+    def is_call(self) -> bool:
+        return bool(self.row["type"] == "phone")
 
     @property
     def is_reply(self) -> bool:
@@ -241,15 +335,19 @@ class Conversation:
     """A conversation that is counted, with its published threads, oldest first."""
 
     def __init__(self, row: Row, threads: list[Row]) -> None:
-        self.id, self.mailbox, self.status = row["id"], row["mailboxId"], row["status"]
-        self.created = parsed(row["createdAt"]) if "createdAt" in row else None
-        self.closed = parsed(row["closedAt"]) if "closedAt" in row else None
-        dates = [row.get("userUpdatedAt"), (row.get("customerWaitingSince") or {}).get("time")]
-        known = [parsed(text) for text in dates if text]
-        self.updated = max(
-            [*known, *(when for when in (self.created, self.closed) if when)]
-            or [datetime.min.replace(tzinfo=UTC)]
+        self.id, self.mailbox, self.status = row["id"], row.get("mailboxId"), row["status"]
+        self.created, closed, *others = (
+            parsed(text) if text else None
+            for text in (
+                row.get("createdAt"),
+                row.get("closedAt"),
+                row.get("userUpdatedAt"),
+                (row.get("customerWaitingSince") or {}).get("time"),
+            )
         )
+        self.closed = None if self.created and closed and closed < self.created else closed
+        known = [when for when in (self.created, closed, *others) if when]
+        self.updated = max(known, default=datetime.min.replace(tzinfo=UTC))
         published = [Thread(thread) for thread in threads if thread["state"] == "published"]
         self.threads = sorted(published, key=lambda thread: (thread.at, thread.row["id"]))
 
@@ -259,7 +357,7 @@ class Conversation:
 
     @property
     def customers(self) -> list[Thread]:
-        return [thread for thread in self.threads if thread.is_customers]
+        return [thread for thread in self.threads if thread.is_customers or thread.is_call]
 
     @cached_property
     def history(self) -> list[tuple[datetime, bool]]:
@@ -267,8 +365,9 @@ class Conversation:
         if not self.created:
             return []
         history = [(self.created, 0, 0, True)]
+        closed_since = self.closed if self.status == "closed" else None
         for thread in self.threads:
-            if thread.at < self.created:
+            if thread.at < self.created or (closed_since and thread.at > closed_since):
                 continue
             if thread.is_customers:
                 history.append((thread.at, 1, 0, True))
@@ -298,7 +397,7 @@ class Conversation:
 class Account:
     """The figures of every view, as lists of rows; days and hours are those of a time zone."""
 
-    def __init__(self, truth: dict[str, Any], zone: ZoneInfo, has_report: bool) -> None:
+    def __init__(self, truth: dict[str, Any], zone: tzinfo, has_report: bool) -> None:
         self._truth, self._zone, self._has_report = truth, zone, has_report
         threads: dict[int, list[Row]] = {}
         for key, thread in truth["conversation_threads"]:
@@ -354,7 +453,7 @@ class Account:
 
     def _days(self) -> Iterator[tuple[date, int]]:
         """Each day of each inbox, from its first row to the last of all."""
-        first: dict[int, datetime] = {}
+        first: dict[int | None, datetime] = {}
         last = datetime.min.replace(tzinfo=UTC)
         for conversation in self.conversations:
             seen = [thread.at for thread in conversation.threads]
@@ -363,6 +462,8 @@ class Account:
             first[inbox] = min(seen + [first[inbox]] if inbox in first else seen)
             last = max([last, conversation.updated, *seen])
         for mailbox, begin in first.items():
+            if mailbox is None:
+                continue
             for offset in range((self._day(last) - self._day(begin)).days + 1):
                 yield self._day(begin) + timedelta(days=offset), mailbox
 
@@ -418,13 +519,13 @@ class Account:
                 yield thread.at, key, thread.author["id"], thread.author_name, level
 
     def happiness(self) -> Iterator[Row]:
-        mailboxes = {row["id"]: row["mailboxId"] for row in self._truth["conversations"]}
-        counts: dict[tuple[date, int, int], Counter[int]] = {}
+        mailboxes = {row["id"]: row.get("mailboxId") for row in self._truth["conversations"]}
+        counts: dict[tuple[date, int, int | None], Counter[int]] = {}
         names = {}
         for when, conversation, user, name, level in sorted(self._ratings()):
             names[user] = name
             if level in (1, 2, 3):
-                group = self._day(when).replace(day=1), user, mailboxes[conversation]
+                group = self._day(when).replace(day=1), user, mailboxes.get(conversation)
                 counts.setdefault(group, Counter())[level] += 1
         for (month, user, mailbox), levels in counts.items():
             score = Decimal(100 * (levels[1] - levels[3])) / levels.total()
@@ -456,6 +557,7 @@ class Warehouse:
 
     sample = ""  # what the README's query brought before the edits
     stale: list[Row] = []  # of the conversation that was merged, before it was marked
+    late = 0  # the conversation with the last thread
     truth: dict[str, Any] = {}
 
     def __init__(self, postgres: Postgres) -> None:
@@ -482,21 +584,39 @@ class Warehouse:
         (query,) = blocks(QUESTIONS, "sql")
         self.sample = self.psql("-c", query["text"].replace("helpscout.", "reports."))
 
-    def mark_as_deleted(self, key: int) -> None:
-        """Does what the target does with a row that a full sync did not bring."""
+    def mark_as_deleted(self, merged: int, gone: dict[str, int]) -> None:
+        """Does what the target does with rows that a full sync did not bring."""
         self.stale = self.rows(
-            f"SELECT * FROM reports.first_reply_times WHERE conversation_id = {key}"
+            f"SELECT * FROM reports.first_reply_times WHERE conversation_id = {merged}"
         )
-        marked = f"UPDATE reports.conversations SET _sdc_deleted_at = now() WHERE id = {key}"
-        self.psql("-qc", marked)
+        for name, key in {"conversations": merged, **gone}.items():
+            column = "thread_id" if name == "happiness_ratings_report" else "id"
+            marked = f"UPDATE reports.{name} SET _sdc_deleted_at = now() WHERE {column} = {key}"
+            self.psql("-qc", marked)
+
+    def without_report(self) -> None:
+        """The tables in another schema, but for the report."""
+        self._show("without_report", dict.fromkeys(NEEDED, "*"))
 
     def abroad(self) -> None:
         """The tables in another schema, with no more than the views need: neither the report nor
-        the target's marks."""
-        self.psql("-qc", "DROP SCHEMA IF EXISTS abroad CASCADE; CREATE SCHEMA abroad")
-        for name, columns in NEEDED.items():
-            rows = f"SELECT {columns} FROM reports.{name} WHERE _sdc_deleted_at IS NULL"
-            self.psql("-qc", f"CREATE VIEW abroad.{name} AS {rows}")
+        the target's marks, nor what is marked; and without the conversation with the last thread.
+        """
+        self._show("abroad", NEEDED, f"WHERE _sdc_deleted_at IS NULL AND id <> {self.late}")
+
+    def _show(self, schema: str, columns: dict[str, str], where: str = "") -> None:
+        self.psql("-qc", f"DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}")
+        for name, needed in columns.items():
+            rows = f"SELECT {needed} FROM reports.{name} {where}"
+            self.psql("-qc", f"CREATE VIEW {schema}.{name} AS {rows}")
+
+    def truth_abroad(self) -> dict[str, Any]:
+        left_out = {"conversations": self.late, "mailboxes": INBOX_TAKEN_AWAY}
+        left = {
+            name: [row for row in self.truth[name] if row["id"] != key]
+            for name, key in left_out.items()
+        }
+        return {**self.truth, **left}
 
 
 @pytest.fixture(name="target", scope="module")
@@ -524,28 +644,42 @@ def _loaded(account, postgres, target):
     warehouse.ask_as_the_readme_does()
 
     reopen(desk)
+    log_calls(desk)
     answer(desk)
-    update(desk)
-    hide_and_rate(desk)
+    begin_inboxes(desk)
+    hide(desk)
     older, newer = begin_two(desk)
+    rate(desk, older)
+    replied = desk.begin(8, status="active")
+    desk.reply(replied, 7, rating={"customerId": 1, "rating": "great", "comments": None})
+    warehouse.late = happen_last(desk)
     second = Pipe(account, target, state=first.state).ended_well()
+    merged = account.fake.conversation(older)
     merge(desk, older, newer)
+    gone = take_away(desk, replied)
     Pipe(account, target, state=second.state).ended_well()
 
     warehouse.truth = account.fake.truth()
+    warehouse.truth["conversations"].append({**merged, "state": "deleted"})
     warehouse.psql("-v", "schema=reports", "-f", REPORTS)
-    warehouse.mark_as_deleted(older)
+    warehouse.mark_as_deleted(older, gone)
     return warehouse
 
 
-@pytest.fixture(name="figures", scope="module", params=["reports", "abroad"])
+@pytest.fixture(name="figures", scope="module", params=["reports", "without_report", "abroad"])
 def _figures(loaded, request):
     """(schema, Account)."""
+    if request.param == "reports":
+        return "reports", Account(loaded.truth, UTC, has_report=True)
     if request.param == "abroad":
         loaded.abroad()
-        loaded.psql("-v", "schema=abroad", "-v", f"timezone={ELSEWHERE}", "-f", REPORTS)
-        return "abroad", Account(loaded.truth, ZoneInfo(ELSEWHERE), has_report=False)
-    return "reports", Account(loaded.truth, ZoneInfo("UTC"), has_report=True)
+        truth = loaded.truth_abroad()
+    else:
+        loaded.without_report()
+        truth = loaded.truth
+    settings = ["-v", f"schema={request.param}", "-v", f"timezone={ELSEWHERE}"]
+    loaded.psql(*settings, "-f", REPORTS)
+    return request.param, Account(truth, ZoneInfo(ELSEWHERE), has_report=False)
 
 
 def in_order(rows: list[Row]) -> list[Row]:
@@ -591,6 +725,11 @@ def test_a_conversation_that_was_merged_is_counted_until_it_is_marked(loaded):
     (gone,) = (row["conversation_id"] for row in loaded.stale)
     left = f"SELECT * FROM reports.first_reply_times WHERE conversation_id = {gone}"
     assert loaded.rows(left) == []
+
+
+def test_an_inbox_that_was_marked_keeps_its_name(loaded):
+    names = f"SELECT DISTINCT mailbox FROM reports.backlog WHERE mailbox_id = {INBOX_TAKEN_AWAY}"
+    assert loaded.rows(names) == [{"mailbox": "Workshop"}]
 
 
 @pytest.mark.parametrize("schema, why", [("empty", "conversations"), ("abroad", "no/zone")])
