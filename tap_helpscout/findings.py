@@ -35,6 +35,8 @@ class Findings:
 
     def warnings(self, record: Row) -> list[str]:
         """Lines for what was new in the record that was made since the last call: mostly none."""
+        if not self._new_unknown and not self._new_misfits:
+            return []
         lines = [
             f"{self._stream_name}: the API sends {_shown(path)}, which the schema lacks: "
             "it is left out"

@@ -1,6 +1,7 @@
 """stdout: whole lines, one for each Singer message, and words where it takes no more."""
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -52,7 +53,10 @@ class MessageWriter:
 
     def __call__(self, message: singer.Message) -> None:
         """Raises OutputError."""
+        # What singer.write_message writes, whose encoder takes twice as long.
+        line = json.dumps(message.asdict(), allow_nan=False) + "\n"
         with self._guard, output_errors_in_words("the target"):
-            singer.write_message(message)
+            sys.stdout.write(line)
+            sys.stdout.flush()
             if isinstance(message, singer.StateMessage) and message.value["bookmarks"]:
                 self._guard.state_written = True

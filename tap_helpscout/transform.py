@@ -27,12 +27,23 @@ def snake_case(name: str) -> str:
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", words).replace("-", "_").lower()
 
 
+@functools.lru_cache(maxsize=4096)
+def _names(keys: tuple[str, ...]) -> list[str]:
+    """The names that the keys of one object get, in their order: rows of a list mostly have the
+    same. Two spellings of one name keep both, the odd one as it was spelt."""
+    names: list[str] = []
+    for key in keys:
+        name = snake_case(key)
+        is_taken = name in names or (name != key and name in keys)
+        names.append(key if is_taken else name)
+    return names
+
+
 def to_snake_case(value: Any, depth: int = 0) -> Any:
     """A copy of any JSON value with names in snake_case, `_links` gone and `_embedded` lifted.
 
     What an object holds itself wins over what is embedded in it: a conversation's `threads` is
-    their number. Two spellings of one name in one object keep both, the odd one as it was spelt.
-    What is nested deeper than MAX_DEPTH stays as it came.
+    their number. What is nested deeper than MAX_DEPTH stays as it came.
     """
     if not isinstance(value, (dict, list)) or depth > MAX_DEPTH:
         return value
@@ -40,15 +51,13 @@ def to_snake_case(value: Any, depth: int = 0) -> Any:
         return [to_snake_case(item, depth + 1) for item in value]
     result: Row = {}
     embedded = None
-    for key, inner in value.items():
+    for (key, inner), name in zip(value.items(), _names(tuple(value))):
         if key == "_embedded" and (inner is None or isinstance(inner, dict)):
             embedded = inner
         elif key != "_links":
-            name = snake_case(key)
-            is_taken = name in result or name != key and name in value
             if isinstance(inner, (dict, list)) and key not in MAPS:
                 inner = to_snake_case(inner, depth + 1)
-            result[key if is_taken else name] = inner
+            result[name] = inner
     if embedded:
         for name, inner in to_snake_case(embedded, depth + 1).items():
             result.setdefault(name, inner)
