@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from tap_helpscout.conversions import FieldPath, Outcome
 from tap_helpscout.redaction import printable
 from tap_helpscout.transform import Row
+from tap_helpscout.words import in_words
 
 
 class Findings:
@@ -54,7 +55,7 @@ class Findings:
     def totals(self) -> list[str]:
         """Lines for the end of the run: how many values of each field did not fit."""
         return [
-            f"{self._stream_name}: {count} {'value' if count == 1 else 'values'} of {_shown(path)} "
+            f"{self._stream_name}: {in_words(count, 'value')} of {_shown(path)} "
             f"did not fit the schema and {'was' if count == 1 else 'were'} {outcome.value}"
             for (path, outcome), count in self._misfits.items()
         ]

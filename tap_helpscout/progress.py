@@ -12,6 +12,7 @@ import singer
 from tap_helpscout.dates import format_datetime
 from tap_helpscout.reading.windows import Window
 from tap_helpscout.terminal import StatusLine
+from tap_helpscout.words import in_words
 
 LOGGER = singer.get_logger()
 
@@ -49,11 +50,6 @@ def estimated_seconds(requests: int, rows: int, cost: RequestCost) -> float:
     """How long so many requests and rows will take: what the log and `--check` say."""
     network = requests * cost.seconds_per_request / (cost.concurrency * USED_SHARE)
     return max(network, rows * SECONDS_PER_ROW, cost.seconds_allowed_for(requests))
-
-
-def in_words(number: int, what: str, plural: str | None = None) -> str:
-    """`1 row`, `2 rows`, `3 inboxes`."""
-    return f"{number} {what if number == 1 else plural or f'{what}s'}"
 
 
 def duration(seconds: float) -> str:
@@ -142,7 +138,7 @@ class Progress:
         )
 
     def _how_far(self) -> str:
-        per_second = f"{self._rows / self._taken:.0f} rows/s"
+        per_second = f"{in_words(round(self._rows / self._taken), 'row')}/s"
         rate = f"{self._cost.rate} requests a minute"
         if self._counted is None:
             return f"{in_words(self._rows, 'row')}, {per_second}; {rate}"

@@ -11,13 +11,14 @@ from tap_helpscout.conform import compile_schema
 from tap_helpscout.dates import datetime_or_none, format_datetime
 from tap_helpscout.discover import load_schema
 from tap_helpscout.findings import Findings
-from tap_helpscout.progress import Result, in_words
+from tap_helpscout.progress import Result
 from tap_helpscout.reading.details import RowDetails
 from tap_helpscout.reading.embeds import EmbedVerifier
 from tap_helpscout.reading.lists import SOME_GONE, ChildOutcomes
 from tap_helpscout.selection import SelectedStream
 from tap_helpscout.streams import Row, Stream, children_of
 from tap_helpscout.transform import to_record
+from tap_helpscout.words import in_words
 
 LOGGER = singer.get_logger()
 

@@ -12,7 +12,7 @@ from tap_helpscout.errors import ApiError, HelpScoutError
 from tap_helpscout.files import ConfigError
 from tap_helpscout.long_lists import LongLists
 from tap_helpscout.output import OutputError
-from tap_helpscout.progress import Progress, Result, in_words
+from tap_helpscout.progress import Progress, Result
 from tap_helpscout.reading.days import first_day, read_days
 from tap_helpscout.reading.lists import GONE, fetch_listed, read_children, read_listed
 from tap_helpscout.reading.pages import Page
@@ -26,6 +26,7 @@ from tap_helpscout.streams import Stream, children_of
 from tap_helpscout.terminal import status_line
 from tap_helpscout.versions import Versions
 from tap_helpscout.walk import Walk
+from tap_helpscout.words import in_words
 
 LOGGER = singer.get_logger()
 

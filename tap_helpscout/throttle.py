@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import singer
 
+from tap_helpscout.words import in_words, is_or_are
+
 LOGGER = singer.get_logger()
 
 # Our choice: a little more than Help Scout's own minute, for what the network adds to a request's
@@ -125,11 +127,13 @@ class RateLimiter:
             return "Help Scout says that the account's requests of this minute are used up"
         if used < allowed:
             return (
-                f"{used} of the {allowed} requests a minute that this tap may send are used, "
+                f"{used} of the {allowed} requests a minute that this tap may send "
+                f"{is_or_are(used)} used, "
                 "and the others are spread over the minute"
             )
         return (
-            f"{used} of the account's {self.limit} requests a minute are used, "
+            f"{used} of the account's {in_words(self.limit, 'request')} a minute "
+            f"{is_or_are(used)} used, "
             "which is this tap's share"
         )
 

@@ -14,9 +14,9 @@ import singer
 
 from tap_helpscout.config import Config
 from tap_helpscout.dates import seconds_before
-from tap_helpscout.progress import in_words
 from tap_helpscout.state import State, VersionProgress
 from tap_helpscout.stream_run import StreamRun
+from tap_helpscout.words import in_words
 
 LOGGER = singer.get_logger()
 

@@ -3,11 +3,12 @@
 import itertools
 import re
 import subprocess
+from datetime import timedelta
 
 import pytest
 
 from tap_helpscout.streams import STREAMS
-from tests.conftest import TAP, Tap
+from tests.conftest import PLURAL_OF_ONE, TAP, Tap
 from tests.fake import FakeHelpScout, build
 from tests.readme import blocks, section
 
@@ -20,7 +21,7 @@ def check(tap, *args, env=None, **kwargs):
     tap.fake.clear()
     done = tap.done(tap.command("--check", *args, **kwargs), env)
     stdout, log = done.stdout.decode(), done.stderr.decode()
-    assert "Traceback" not in log, log
+    assert "Traceback" not in log and not PLURAL_OF_ONE.search(log + stdout), log + stdout
     lines = [LINE.fullmatch(line).groups() for line in stdout.splitlines()]
     return done.returncode, {name: (status, words) for name, status, words in lines}, stdout
 
@@ -241,6 +242,21 @@ def test_an_inbox_that_the_account_has_not_is_an_error(tap):
 def test_no_message_is_written_and_no_state_read(tap):
     code, _, output = check(tap, state={"bookmarks": {"users": "2026-01-01T00:00:00Z"}})
     assert code == 0 and '"type"' not in output
+
+
+def test_of_one_there_is_no_plural(tmp_path):
+    with FakeHelpScout(build(0, customers=1)) as fake:
+        key = fake.add_conversation()
+        fake.edit_thread(key, fake.threads(key)[0]["id"], type="lineitem")
+        for name in ("mailboxes", "teams"):
+            del fake.tables[name][1:]
+        tap = Tap(fake, tmp_path)
+        tap.configure(start_date=(fake.now() - timedelta(hours=1)).isoformat())
+        code, lines, _ = check(tap, catalog=tap.select(*STREAMS))
+        assert code == 0 and lines["user"][1].endswith("sees 1 inbox")
+        assert lines["embedded threads"][1].endswith("(1 thread, 1 line item)")
+        assert lines["company_report"][1].startswith("1 day since")
+        assert tap.run(catalog=tap.select(*STREAMS)).code == 0
 
 
 def test_check_and_discover_are_two_commands():

@@ -198,7 +198,7 @@ def test_a_list_that_never_brings_what_it_counts_is_not_read_for_ever(tmp_path, 
         if is_moving:
             fake.before(move, path="/v2/users$", times=None)
         done = tap.good_run(catalog=tap.select("users"))
-        assert "WARNING users: Help Scout counts 1 more rows than it lists" in done.log
+        assert "WARNING users: Help Scout counts 1 row more than it lists" in done.log
         assert {user["id"] for user in fake.tables["users"]} <= set(done.ids("users"))
         assert sum(request.path == "/v2/users" for request in fake.requests) <= most
 

@@ -337,7 +337,7 @@ def test_progress_is_told_every_few_seconds_however_many_windows(runs):
     for concurrency, run in runs.items():
         lines = re.findall(
             r"conversations: window .* read; (\d+) of 120 rows \((\d+) %\), (\d+) "
-            r"rows/s, (?:(\d+):(\d\d):(\d\d)|unknown time) left; (\d+) of (\d+) "
+            r"rows?/s, (?:(\d+):(\d\d):(\d\d)|unknown time) left; (\d+) of (\d+) "
             r"requests a minute",
             run.log,
         )

@@ -324,7 +324,7 @@ def test_spam_that_is_counted_and_not_listed_is_not_whole(tmp_path):
         tap = Tap(fake, tmp_path)
         tap.configure(emit_activate_version_messages=True)
         run = tap.good_run(catalog=full(tap.select(*CONVERSATIONS), "conversations"))
-    assert "Help Scout counts 1 more rows than it lists" in run.log
+    assert "Help Scout counts 1 row more than it lists" in run.log
     assert not activated(run)
 
 

@@ -17,11 +17,12 @@ from tap_helpscout.check.report import Line, Size, Status, count, failed, in_tim
 from tap_helpscout.client import Client
 from tap_helpscout.config import Config
 from tap_helpscout.errors import HelpScoutError
-from tap_helpscout.progress import estimated_seconds, in_words
+from tap_helpscout.progress import estimated_seconds
 from tap_helpscout.reading.lists import fetch_listed
 from tap_helpscout.scope import Scope
 from tap_helpscout.stream_run import plan_run
 from tap_helpscout.streams import MAILBOX_LIST, children_of
+from tap_helpscout.words import in_words
 
 LOGGER = singer.get_logger()
 
@@ -55,7 +56,7 @@ class Check:
         yield Line("credentials", Status.OK, self._client.credentials())
         yield from or_failed("user", self._user(end))
         allowed, left = self._client.limiter.allowed, self._client.requests_left
-        words = f"{self._client.limiter.limit} requests a minute, "
+        words = f"{in_words(self._client.limiter.limit, 'request')} a minute, "
         words += f"{left} left; " if left is not None else ""
         yield Line("rate limit", Status.OK, f"{words}the tap uses up to {allowed}")
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from tap_helpscout.check.report import Line, Status, count, counted, failed, or_failed
 from tap_helpscout.check.tree_check import COUNTED_MAILBOXES, TreeCheck
 from tap_helpscout.errors import ApiError
-from tap_helpscout.progress import in_words
 from tap_helpscout.reading.days import beginning_of_day, days_between, fetch_day, first_day
 from tap_helpscout.reading.lists import Meaning, fetch_listed, id_to_ask_for
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.probes import Ask
 from tap_helpscout.stream_run import Context, StreamRun
 from tap_helpscout.streams import Stream
+from tap_helpscout.words import in_words
 
 # Our choice, so that an account of any size is asked some 60 times: of how many parents the
 # children are counted.

@@ -7,7 +7,6 @@ from typing import Any
 from tap_helpscout.check.report import Line, Status, count, counted, or_failed
 from tap_helpscout.check.tree_check import COUNTED_MAILBOXES, TreeCheck
 from tap_helpscout.dates import seconds_before
-from tap_helpscout.progress import in_words
 from tap_helpscout.reading.completeness import read_until_complete
 from tap_helpscout.reading.embeds import Comparison, EmbedState, EmbedVerifier
 from tap_helpscout.reading.lists import fetch_listed
@@ -16,6 +15,7 @@ from tap_helpscout.reading.ranges import RangeReader
 from tap_helpscout.reading.windows import Window
 from tap_helpscout.stream_run import StreamRun
 from tap_helpscout.streams import Row, Stream
+from tap_helpscout.words import in_words
 
 # Our choice, so that an account of any size is asked some 60 times: how many pages of a long list
 # are looked at for what its rows are like, and how many listings are compared: the first, and more
@@ -142,4 +142,5 @@ class RangeCheck(TreeCheck):
             comparison.add(row)
         comparison.finish()
         telling = in_words(verifier.count_telling(listed), verifier.telling_kind)
-        return f"match the listing of {parent['id']} ({len(listed)} {verifier.name}, {telling})"
+        children = in_words(len(listed), verifier.name.removesuffix("s"))
+        return f"match the listing of {parent['id']} ({children}, {telling})"

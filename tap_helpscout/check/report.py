@@ -7,8 +7,8 @@ from enum import Enum
 import singer
 
 from tap_helpscout.errors import ApiError, HelpScoutError
-from tap_helpscout.progress import in_words
 from tap_helpscout.reading.pages import Page
+from tap_helpscout.words import in_words
 
 LOGGER = singer.get_logger()
 

@@ -22,6 +22,7 @@ from tap_helpscout.reading.pages import (
     prefetched_pages,
 )
 from tap_helpscout.streams import Row, RowKey, Stream
+from tap_helpscout.words import in_words
 
 LOGGER = singer.get_logger()
 
@@ -140,12 +141,14 @@ def is_the_end(stream: Stream, verdict: Verdict, missing: int, refusal: ApiError
         # Without its status: a 404 of a later page does not mean that the list is gone.
         if refusal:
             raise ApiError(refusal.message, said=refusal.said, reference=refusal.reference)
-        raise ApiError(f"GET {stream.path} lists {missing} rows fewer than it counts")
+        raise ApiError(f"GET {stream.path} lists {in_words(missing, 'row')} fewer than it counts")
     if verdict is Verdict.READ_AGAIN:
         LOGGER.info("%s: rows moved while they were read, reading again", stream.tap_stream_id)
     if verdict is Verdict.OVERCOUNTED:
         LOGGER.warning(
-            "%s: Help Scout counts %d more rows than it lists", stream.tap_stream_id, missing
+            "%s: Help Scout counts %s more than it lists",
+            stream.tap_stream_id,
+            in_words(missing, "row"),
         )
     return verdict is not Verdict.READ_AGAIN
 

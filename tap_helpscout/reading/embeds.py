@@ -284,7 +284,7 @@ class Comparison:
         if self.shows_a_difference:
             self._verifier.differed(
                 self._parent,
-                f"{self._added} more are listed, {len(self._left)} fewer, {self._changed} others",
+                f"{self._added} more in the list, {len(self._left)} fewer, {self._changed} changed",
             )
         else:
             self._verifier.matched(self._children)

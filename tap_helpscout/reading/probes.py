@@ -14,6 +14,7 @@ from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.windows import Window
 from tap_helpscout.streams import HiddenRows
+from tap_helpscout.words import in_words
 
 PROBE_TRIES = 3  # our choice: a filter that fails so often is not to be used
 # These say nothing of what was asked: credentials, the rate limit.
@@ -101,14 +102,12 @@ def probe_date_filter(ask: AskTogether, plain: Page, window: Window) -> FilterFi
     if whole.total + later.total < plain.total:
         return FilterFinding(
             False,
-            f"query finds {whole.total} of the {plain.total - later.total} rows that "
+            f"query finds {whole.total} of the {in_words(plain.total - later.total, 'row')} that "
             "modifiedSince finds",
         )
     for page, one in zip(empty, EMPTY_RANGES):
         if rows := page.total or len(page.rows):
-            return FilterFinding(
-                False, f"query finds {rows} rows on a day of {one.low.year}, which has none"
-            )
+            return FilterFinding(False, _finds_on_empty_day(rows, one))
     return FilterFinding(
         True,
         f"windows add up: {whole.total} of {plain.total - later.total}; an empty window is empty",
@@ -120,9 +119,11 @@ def check_empty_ranges(ask: AskTogether) -> None:
     """Raises DateFilterStopped where a range that can hold nothing holds something."""
     for one, page in zip(EMPTY_RANGES, ask([range_params(one) for one in EMPTY_RANGES])):
         if rows := page.total or len(page.rows):
-            raise DateFilterStopped(
-                f"query finds {rows} rows on a day of {one.low.year}, which has none"
-            )
+            raise DateFilterStopped(_finds_on_empty_day(rows, one))
+
+
+def _finds_on_empty_day(rows: int, day: Window) -> str:
+    return f"query finds {in_words(rows, 'row')} on a day of {day.low.year}, which has none"
 
 
 def check_dates(page: Page, window: Window, settled: datetime) -> None:
@@ -180,7 +181,9 @@ def probe_mailbox_filter(ask: Ask, param: str, mailboxes: Sequence[int]) -> Find
     if any(_count(ask({param: str(mailbox)})) < whole for mailbox in mailboxes[:PROBED_MAILBOXES]):
         return Finding(True, f"an inbox has fewer rows than all {whole}")
     return Finding(
-        False, f"an inbox that does not exist has {stray} rows, and each that does all {whole}"
+        False,
+        f"an inbox that does not exist has {in_words(stray, 'row')}, and each that does all "
+        f"{whole}",
     )
 
 

@@ -31,6 +31,7 @@ from tap_helpscout.reading.probes import (
 from tap_helpscout.reading.requests import ListRequests, Params
 from tap_helpscout.reading.windows import Batch, Window, WindowPlanner, read_windows
 from tap_helpscout.streams import Stream
+from tap_helpscout.words import in_words
 
 LOGGER = singer.get_logger()
 
@@ -121,11 +122,11 @@ class RangeReader:
         if not hidden or not requests or not rows:
             return
         LOGGER.warning(
-            "%s: %s is not in the list with %s: it is read as a list of its own, %s rows",
+            "%s: %s is not in the list with %s: it is read as a list of its own%s",
             self._stream.tap_stream_id,
             hidden.name,
             self._stream.params,
-            rows.total,
+            "" if rows.total is None else f", {in_words(rows.total, 'row')}",
         )
         if rows.is_whole_list:
             yield Batch(rows.rows)
@@ -219,5 +220,6 @@ def _check_shortfall(requests: ListRequests, window: Window, rows_read: int) -> 
     )
     if since is not None and later is not None and since - later > rows_read:
         raise DateFilterStopped(
-            f"windows brought {rows_read} rows of {since - later} that modifiedSince counts"
+            f"windows brought {in_words(rows_read, 'row')} of {since - later} that modifiedSince "
+            "counts"
         )

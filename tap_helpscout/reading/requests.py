@@ -11,6 +11,7 @@ from tap_helpscout.reading.embeds import EmbedVerifier
 from tap_helpscout.reading.pages import FIRST, Page, PageParams, fetch_if_there, parse_page
 from tap_helpscout.reading.probes import PROBE_TRIES
 from tap_helpscout.streams import Stream
+from tap_helpscout.words import in_words
 
 # Our choice: a list takes about a request a page. So many times as many, and then some for probes
 # and the search for small windows, is more than any list needs that is merely edited while it is
@@ -37,8 +38,8 @@ class RequestBound:
         bound = REQUESTS_PER_PAGE * pages + MORE_REQUESTS
         if next(self._sent) > bound:
             raise ApiError(
-                f"GET {self._stream.path} was asked {bound} times for a list of {pages} pages, and "
-                "is still not complete"
+                f"GET {self._stream.path} was asked {bound} times for a list of "
+                f"{in_words(pages, 'page')}, and is still not complete"
             )
 
     def note(self, page: Page) -> None:

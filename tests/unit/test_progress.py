@@ -12,11 +12,11 @@ from tap_helpscout.progress import (
     Result,
     duration,
     estimated_seconds,
-    in_words,
 )
 from tap_helpscout.reading.windows import Window
 from tap_helpscout.terminal import ERASE_LINE, StatusLine
 from tap_helpscout.throttle import seconds_for
+from tap_helpscout.words import in_words, is_or_are
 
 WINDOW = Window(
     datetime(2026, 1, 1, tzinfo=timezone.utc), datetime(2026, 1, 19, 4, 11, 9, tzinfo=timezone.utc)
@@ -144,7 +144,7 @@ def test_more_rows_than_were_counted_are_all_of_them(progress, clock, caplog):
     progress.begin_range("conversations", WINDOW)
     rows(progress, clock, 12, 1, counted=10)
     progress.window_read(WINDOW, is_last=True, counted=10)
-    assert "12 of 10 rows (100 %), 1 rows/s, 0:00:00 left" in said(caplog)[-1]
+    assert "12 of 10 rows (100 %), 1 row/s, 0:00:00 left" in said(caplog)[-1]
 
 
 # -- in a file ---------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_no_stream_is_silent_for_long(progress, clock, caplog):
     rows(progress, clock, 29, 1)
     assert said(caplog) == []
     rows(progress, clock, 1, 1)
-    assert said(caplog) == ["INFO teams: 30 rows, 1 rows/s; 0 of 360 requests a minute"]
+    assert said(caplog) == ["INFO teams: 30 rows, 1 row/s; 0 of 360 requests a minute"]
     rows(progress, clock, 29, 1)
     assert said(caplog) == []
 
@@ -187,6 +187,7 @@ def test_no_stream_is_silent_for_long(progress, clock, caplog):
 def test_one_row_is_one_row():
     assert [in_words(number, "row") for number in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]
     assert in_words(2, "inbox", "inboxes") == "2 inboxes"
+    assert [is_or_are(number) for number in (0, 1, 2)] == ["are", "is", "are"]
 
 
 @pytest.mark.parametrize("seconds, words", [(0.4, "0:00:00"), (252, "0:04:12"), (9000, "2:30:00")])

@@ -40,5 +40,5 @@ def test_neither_are_pages_without_rows():
 
 
 def test_what_is_announced_makes_no_list_longer():
-    with pytest.raises(ApiError, match="for a list of 1 pages"):
+    with pytest.raises(ApiError, match="for a list of 1 page,"):
         count(Page([row(1)], 1, 1, total=10**18, pages=10**18) for _ in range(MANY))

@@ -151,6 +151,15 @@ def test_a_long_wait_is_said_once_with_its_reason(caplog):
     ]
 
 
+def test_of_one_request_there_is_no_plural(caplog):
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    sent(limiter(clock, 1, 1), clock, 2)
+    assert said(caplog) == [
+        "waiting 60 s: 1 of the account's 1 request a minute is used, which is this tap's share"
+    ]
+
+
 def test_a_spread_wait_is_said_only_where_it_is_long(caplog):
     caplog.set_level(logging.INFO)
     clock = Clock()
