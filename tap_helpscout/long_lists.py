@@ -62,7 +62,7 @@ class LongLists:
             for run in selected:
                 run.is_due(window.low)
             if root.is_needed:
-                self._progress.begin_range(root.name, window)
+                self._progress.begin_range(root.name, window, readers[0].requests_for)
                 parts = [_read_range(root, reader, window) for reader in readers]
                 self._walk_kept(root, in_turn(parts), context)
         if root.version and root.reads_all and root.is_read_to_end:
@@ -118,8 +118,8 @@ class LongLists:
             window = self._bookmarks.window_before(due)
             if window.low < window.high and root.is_needed:
                 _say_new(due, mailbox)
-                self._progress.begin_range(root.name, window)
                 reader = make_reader(mailbox_params(root.stream, mailbox))
+                self._progress.begin_range(root.name, window, reader.requests_for)
                 batches = partial_batches(_read_range(root, reader, window))
                 self._walk_kept(root, batches, context, mailbox)
             for run in due:

@@ -1,6 +1,7 @@
 """What the log says of a run: what begins, how far a long stream is, and how it all ended."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -52,6 +53,10 @@ def estimated_seconds(requests: int, rows: int, cost: RequestCost) -> float:
     return max(network, rows * SECONDS_PER_ROW, cost.seconds_allowed_for(requests))
 
 
+RequestsFor = Callable[[int], float]
+"""About how many requests so many further rows will take."""
+
+
 def duration(seconds: float) -> str:
     """`0:04:12`."""
     return str(timedelta(seconds=round(seconds)))
@@ -81,18 +86,31 @@ class Progress:
         self._name = ""
         self._began = self._said = self._run_began
         self._requests_before = 0
+        self._requests_for: RequestsFor | None = None
         self._counted: int | None = None
         self._rows = 0
         self._has_read_window = False
+        self._children_begun: set[str] = set()
+        self._lock = threading.Lock()
+
+    def begin_tree(self, name: str) -> None:
+        """A stream and what hangs on it are about to be read."""
+        self._begin(name)
 
     def begin_stream(self, name: str) -> None:
         """A list is about to be read whole."""
         self._begin(name)
         LOGGER.info("%s: reading", name)
 
-    def begin_range(self, name: str, window: Window) -> None:
+    def begin_child(self, name: str, parent: str) -> None:
+        """What hangs on a row is about to be read: said once of each stream."""
+        if name not in self._children_begun:
+            self._children_begun.add(name)
+            LOGGER.info("%s: reading, below each row of %s", name, parent)
+
+    def begin_range(self, name: str, window: Window, requests_for: RequestsFor) -> None:
         """A range of modification time is about to be read."""
-        self._begin(name)
+        self._begin(name, requests_for)
         LOGGER.info(
             "%s: reading what changed from %s to %s",
             name,
@@ -100,11 +118,13 @@ class Progress:
             format_datetime(window.high),
         )
 
-    def _begin(self, name: str) -> None:
-        self._name, self._rows, self._counted = name, 0, None
-        self._began, self._said = self._clock(), self._clock()
-        self._requests_before = self._cost.requests_sent
-        self._has_read_window = False
+    def _begin(self, name: str, requests_for: RequestsFor | None = None) -> None:
+        with self._lock:
+            self._name, self._rows, self._counted = name, 0, None
+            self._began, self._said = self._clock(), self._clock()
+            self._requests_before = self._cost.requests_sent
+            self._requests_for = requests_for
+            self._has_read_window = False
         if self._status:
             self._status.show(f"{name}: reading")
 
@@ -112,14 +132,26 @@ class Progress:
         """A row of the stream was read; `counted` is how many there are by the API's count."""
         self._rows += 1
         self._counted = counted
-        interval = SECONDS_BETWEEN_UPDATES if self._status else LONGEST_SILENCE
-        if self._clock() < self._said + interval:
+        self.say_if_due()
+
+    def say_if_due(self) -> None:
+        """Says how far the stream is if nothing was said of it for long. It is called for each row
+        and each request, from any thread: rows may be long in coming, as after probes, or where
+        the rate limit puts the requests far apart."""
+        if not self._is_due():
             return
-        self._said = self._clock()
-        if self._status:
-            self._status.show(f"{self._name}: {self._how_far_in_short()}")
-        else:
-            LOGGER.info("%s: %s", self._name, self._how_far())
+        with self._lock:
+            if not self._name or not self._is_due():
+                return
+            self._said = self._clock()
+            if self._status:
+                self._status.show(f"{self._name}: {self._how_far_in_short()}")
+            else:
+                LOGGER.info("%s: %s", self._name, self._how_far())
+
+    def _is_due(self) -> bool:
+        interval = SECONDS_BETWEEN_UPDATES if self._status else LONGEST_SILENCE
+        return self._clock() >= self._said + interval
 
     def window_read(self, window: Window, is_last: bool, counted: int | None = None) -> None:
         """Everything modified within a window was read: a line for the first and the last, and
@@ -138,43 +170,45 @@ class Progress:
         )
 
     def _how_far(self) -> str:
-        per_second = f"{in_words(round(self._rows / self._taken), 'row')}/s"
+        rows, counted = self._rows, self._counted  # of one moment: they may change meanwhile
+        per_second = f"{in_words(round(rows / self._taken), 'row')}/s"
         rate = f"{self._cost.rate} requests a minute"
-        if self._counted is None:
-            return f"{in_words(self._rows, 'row')}, {per_second}; {rate}"
+        if counted is None:
+            return f"{in_words(rows, 'row')}, {per_second}; {rate}"
         return (
-            f"{self._rows} of {in_words(self._counted, 'row')} ({100 * self._share:.0f} %), "
-            f"{per_second}, {self._time_left()} left; {rate}"
+            f"{rows} of {in_words(counted, 'row')} ({_percent(rows, counted)}), "
+            f"{per_second}, {self._time_left(rows, counted)} left; {rate}"
         )
 
     def _how_far_in_short(self) -> str:
         """The same, of an account of usual size in 79 characters."""
-        per_second = f"{self._rows / self._taken:.0f}/s"
+        rows, counted = self._rows, self._counted
+        per_second = f"{rows / self._taken:.0f}/s"
         rate = f"{self._cost.rate} req/min"
-        if self._counted is None:
-            return f"{in_words(self._rows, 'row')}, {per_second}, {rate}"
+        if counted is None:
+            return f"{in_words(rows, 'row')}, {per_second}, {rate}"
         return (
-            f"{self._rows}/{in_words(self._counted, 'row')}, {100 * self._share:.0f} %, "
-            f"{per_second}, {self._time_left()} left, {rate}"
+            f"{rows}/{in_words(counted, 'row')}, {_percent(rows, counted)}, "
+            f"{per_second}, {self._time_left(rows, counted)} left, {rate}"
         )
 
     @property
     def _taken(self) -> float:
         return max(self._clock() - self._began, 0.001)
 
-    @property
-    def _share(self) -> float:
-        return min(self._rows / self._counted, 1) if self._counted else 1
-
-    def _time_left(self) -> str:
-        if not self._share:
-            return "unknown time"
-        factor = (1 - self._share) / self._share
-        requests = (self._cost.requests_sent - self._requests_before) * factor
-        estimate = estimated_seconds(round(requests), round(self._rows * factor), self._cost)
-        # At first it is the connection, and what is asked before the first row, that takes time.
-        so_far = self._taken * factor if self._taken > SECONDS_BETWEEN_LINES else 0
-        return duration(max(estimate, so_far))
+    def _time_left(self, rows: int, counted: int) -> str:
+        """By the requests that are left. What was asked for so far is more than these rows took:
+        there were probes, and requests for later rows are on their way. So it tells how many more
+        there will be only where nothing else does, and else how long each of them takes."""
+        left = max(counted - rows, 0)
+        sent = self._cost.requests_sent - self._requests_before
+        requests = self._requests_for(left) if self._requests_for else sent * left / max(rows, 1)
+        seconds = estimated_seconds(round(requests), left, self._cost)
+        if (
+            sent and self._taken > SECONDS_BETWEEN_LINES
+        ):  # before, it is the connection that takes it
+            seconds = max(seconds, self._taken / sent * requests)
+        return duration(seconds)
 
     def stream_failed(self, name: str, status: int | None) -> None:
         """Says at once that a stream failed; why, the end of the log says."""
@@ -183,12 +217,12 @@ class Progress:
 
     def break_off(self, results: Iterable[Result]) -> None:
         """The run ends before its time: says which streams failed before."""
-        self._clear()
+        self._end_tree()
         _tell_failures(results)
 
     def end(self, results: Iterable[Result]) -> list[Result]:
         """Says of each stream how it ended, and of the run in one line; those that failed."""
-        self._clear()
+        self._end_tree()
         results = list(results)
         for result in results:
             LOGGER.info(
@@ -206,9 +240,16 @@ class Progress:
         )
         return failed
 
-    def _clear(self) -> None:
+    def _end_tree(self) -> None:
+        """From now on nothing is said of a stream: requests may still be on their way."""
+        with self._lock:
+            self._name = ""
         if self._status:
             self._status.show("")
+
+
+def _percent(rows: int, counted: int) -> str:
+    return f"{min(100 * rows / counted, 100) if counted else 100:.0f} %"
 
 
 def _tell_failures(results: Iterable[Result]) -> list[Result]:

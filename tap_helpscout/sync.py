@@ -51,6 +51,7 @@ class Sync:
         self._runs = [run for root in self._roots for run in root.tree()]
         self._selected = [run for run in self._runs if run.selected]
         self._progress = Progress(client, status=status_line())
+        client.limiter.on_request = self._progress.say_if_due
         self._scope = Scope(client, config.mailbox_ids)
         self._versions = Versions(state, config, run_start)
         self._writer = RecordWriter(state, write)
@@ -130,6 +131,7 @@ class Sync:
     def _read_tree(self, root: StreamRun) -> None:
         """Reads a stream and what hangs on it; an error there leaves the other trees alone."""
         context = run_context(self._config.start_date, self._run_start)
+        self._progress.begin_tree(root.name)
         try:
             self._read_pending(root, context)
             if root.stream.is_windowed:

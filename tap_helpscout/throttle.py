@@ -47,6 +47,7 @@ class RateLimiter:
     ) -> None:
         self.limit = DEFAULT_LIMIT  # requests a minute that the account may make
         self.total = 0  # requests sent since the run began
+        self.on_request: Callable[[], None] = lambda: None  # called, in any thread, for each
         self._share, self._clock, self._sleep = share, clock, sleep
         self._sent: collections.deque[float] = collections.deque()  # times in the last window
         self._slot = float("-inf")  # when the last request was due: it may have been sent later
@@ -78,6 +79,7 @@ class RateLimiter:
                     self._is_slowness_said = True
                 self._sleep(seconds)
             self.record()
+        self.on_request()
 
     def hold(self, seconds: float) -> None:
         """Lets no request be sent for so long: the account's requests are used up."""

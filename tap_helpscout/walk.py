@@ -85,6 +85,8 @@ class Walk:
 
         Raises ApiError where the list cannot be read.
         """
+        if run.parent and run.selected:
+            self._progress.begin_child(run.name, run.parent.name)
         depth = self._client.prefetch_depth
         limit = Load(requests=REQUESTS_AHEAD * depth, rows=ROWS_PER_REQUEST * depth)
         items = self._items(run, batches, context)

@@ -54,11 +54,11 @@ class Screen:
 class Terminal:
     """A run whose stderr, as a person's, is a terminal."""
 
-    def __init__(self, tap, env=None):
+    def __init__(self, tap, env=None, catalog=None):
         self._master, slave = pty.openpty()
         # pylint: disable-next=consider-using-with,subprocess-popen-preexec-fn
         self.process = subprocess.Popen(
-            tap.command(),
+            tap.command(catalog=catalog),
             stdin=slave,
             stdout=subprocess.PIPE,
             stderr=slave,
@@ -166,9 +166,66 @@ def test_ctrl_c_has_a_line_of_its_own_and_says_what_is_true(tap, fake, has_state
 def test_every_stream_says_that_it_begins_and_the_small_lists_come_first(tap):
     run = tap.good_run()
     began = re.findall(r"^INFO (\w+): reading\b", run.log, re.MULTILINE)
-    roots = [name for name, (_, _, parent, _) in TABLE.items() if not parent]
+    parents = {name: parent for name, (_, _, parent, _) in TABLE.items() if parent}
+    roots = [name for name in TABLE if name not in parents]
     windowed = ["conversations", "customers"]
-    assert began == [*(name for name in roots if name not in windowed), *windowed]
+    order = [*(name for name in roots if name not in windowed), *windowed]
+    assert [name for name in began if name in roots] == order
+    assert sorted(began) == sorted(TABLE)  # each once, however many parents there are
+    assert all(began.index(parent) < began.index(name) for name, parent in parents.items())
+
+
+def test_a_stream_that_is_not_selected_does_not_say_that_it_begins(tap):
+    run = tap.good_run(catalog=tap.select("mailboxes", "mailbox_folders"))
+    assert "mailbox_folders: reading, below each row of mailboxes" in run.log
+    assert "mailbox_fields" not in run.log
+
+
+def test_while_no_row_comes_the_line_on_a_terminal_goes_on(tap, fake):
+    fake.set(latency=0.1)
+    terminal = Terminal(tap, catalog=tap.select("conversations"))
+    terminal.read_until("conversations: 0 rows, 0/s, ").press(b"\x03")
+    run, _ = terminal.end()
+    assert run.code == 130
+
+
+LESS_PATIENT = """
+import tap_helpscout
+from tap_helpscout import progress
+
+progress.LONGEST_SILENCE = 0.2
+tap_helpscout.main()
+"""
+
+
+def test_while_no_row_comes_a_file_does_not_stay_silent(tap, fake):
+    fake.set(latency=0.1)
+    catalog = tap.file("catalog.json", tap.select("conversations"))
+    done = subprocess.run(
+        [sys.executable, "-c", LESS_PATIENT, "--config", tap.config_path, "--catalog", catalog],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    told = re.search(r"^INFO conversations: 0 rows, 0 rows/s; \d+ of \d+ req", done.stderr, re.M)
+    assert told and told.start() < done.stderr.index("window ")
+
+
+def test_the_time_left_is_what_check_has_said(tmp_path):
+    with FakeHelpScout(build(600, customers=0, seed=3), rate_limit=90) as fake:
+        tap = Tap(fake, tmp_path)
+        catalog = tap.select("conversations", "conversation_threads")
+        last = tap.done(tap.command("--check", catalog=catalog)).stdout.decode().splitlines()[-1]
+        expected = int(re.search(r"requests, (\d+) seconds at 81 a minute", last)[1])
+        terminal = Terminal(tap, catalog=catalog)
+        told = terminal.read_until(" left, ").text
+        terminal.press(b"\x03")
+        terminal.end()
+    rows, minutes, seconds = re.search(r": (\d+)/600 rows.* 0:(\d\d):(\d\d) left", told).groups()
+    left = 60 * int(minutes) + int(seconds)
+    assert int(rows) < 100 and expected > 40
+    assert left == pytest.approx(expected, rel=0.5)
 
 
 def test_what_the_plan_refuses_is_known_before_the_long_lists_begin(tap, fake):

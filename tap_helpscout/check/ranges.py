@@ -22,10 +22,6 @@ from tap_helpscout.words import in_words
 # as long as all of them have no more than so many children.
 SAMPLE_PAGES = 4
 COMPARED_PARENTS, COMPARED_CHILDREN = 3, 100
-# Measured: a list in windows takes so many times its pages, with probes and windows that were
-# refused; and a parent whose children are listed takes so many requests.
-REQUESTS_PER_PAGE = 1.1
-REQUESTS_PER_LISTING = 1.2
 
 
 class RangeCheck(TreeCheck):
@@ -47,7 +43,7 @@ class RangeCheck(TreeCheck):
             words = counted(firsts[0]) if len(params) == 1 else f"about {number}"
             yield Line(root.name, Status.OK, f"{words} since {self._start_date:%Y-%m-%d}")
         first = firsts[0]
-        self._size.add(number / max(first.size or 1, 1) * REQUESTS_PER_PAGE, number)
+        self._size.add(readers[0].page_requests_for(number), number)
         # What is found out of one inbox holds for the others.
         yield from self._date_filter(root, readers[0], first, window)
         if child and verifier:
@@ -90,12 +86,11 @@ class RangeCheck(TreeCheck):
     ) -> Iterator[Line]:
         """Compares some listings with what was embedded, as a run does before it uses it."""
         name, embed = f"embedded {verifier.name}", child.stream.embed
+        requests = verifier.requests_for(number, parents)  # a run has compared nothing yet
         compared = self._compare_some(child.stream, verifier, parents)
-        listed = [row for row in parents if not verifier.is_comparable(row)]
-        share = len(listed) / max(len(parents), 1)
         children = sum(len(verifier.embedded(row)) for row in parents) / max(len(parents), 1)
         if verifier.state is EmbedState.DISABLED:
-            share = 1
+            requests = verifier.requests_for(number, parents)
             words = f"{verifier.why_disabled}: listed below each parent, a request each"
             yield Line(name, Status.WARNING, words)
         elif compared:
@@ -103,11 +98,10 @@ class RangeCheck(TreeCheck):
         elif embed and parents:
             words = f"none with a {embed.telling_kind} in the sample: compared during the sync"
             yield Line(name, Status.OK, words)
-        compared_later = min(verifier.listings_to_expect, number)
-        requests = number * share * REQUESTS_PER_LISTING + compared_later
         self._size.add(requests, number * max(children, 1))
         if child.selected:
-            words = f"about {round(number * children)}, {round(100 * share)} % of parents by a list"
+            share = round(100 * verifier.share_to_list(parents))
+            words = f"about {round(number * children)}, {share} % of parents by a list"
             yield Line(child.name, Status.OK, words)
 
     def _compare_some(

@@ -33,6 +33,8 @@ PAGES_AHEAD = 10
 FIRST_SAMPLE = 25
 SAMPLE_FACTOR = 3
 FEW_LISTINGS = 20  # measured: until the first listing that tells has come, and as samples
+# Measured: the children of a parent take so many requests where they are listed.
+REQUESTS_PER_LISTING = 1.2
 FIRST_TRIES = 3  # our choice: an embed that has not worked yet is given up sooner
 MAX_FAILURES = 3  # our choice: so many pages that fail with the embed, and it is asked for no more
 
@@ -99,6 +101,7 @@ class EmbedVerifier:
         self._numbers, self._sizes = CutDetector(), CutDetector()
         self._unshown_kinds = set(embed.kinds)
         self._has_matched_telling = False
+        self._noted = self._noted_to_list = 0  # parents
         self._matches = 0
         self._uses = 0
         self._next_sample = FIRST_SAMPLE
@@ -131,6 +134,8 @@ class EmbedVerifier:
             self._sizes.note(self._largest_size(children))
             for child in children:
                 self._unshown_kinds -= self.embed.kinds_of(child)
+        self._noted += len(parents)
+        self._noted_to_list += self._count_to_list(parents)
         self._verify_if_enough()
 
     def look_ahead(self, pages: Iterator[T]) -> Iterator[T]:
@@ -196,11 +201,26 @@ class EmbedVerifier:
             and self.count_telling(self.embedded(parent)) > 0
         )
 
-    @property
-    def listings_to_expect(self) -> int:
-        """How many parents are listed before the embedded children of others are used, as far as is
-        known now, and as samples later on."""
-        return ENOUGH_MATCHES if self._unshown_kinds else FEW_LISTINGS
+    def requests_for(self, parents: int, sample: list[Row] | None = None) -> float:
+        """About how many requests the children of so many further parents will take: for those that
+        are listed in any case, as many as in the sample or the pages so far, and for those that
+        are listed to compare."""
+        listed = parents * self.share_to_list(sample) * REQUESTS_PER_LISTING
+        if self.state is not EmbedState.UNVERIFIED:
+            return listed
+        due = ENOUGH_MATCHES if self._unshown_kinds else FEW_LISTINGS
+        return listed + min(max(due - self._matches, 0), parents)
+
+    def share_to_list(self, sample: list[Row] | None = None) -> float:
+        """Which share of the parents is listed in any case, by the sample or the pages so far."""
+        if self.state is EmbedState.DISABLED:
+            return 1
+        if sample is None:
+            return self._noted_to_list / max(self._noted, 1)
+        return self._count_to_list(sample) / max(len(sample), 1)
+
+    def _count_to_list(self, parents: list[Row]) -> int:
+        return sum(not self.is_comparable(parent) for parent in parents)
 
     def matched(self, children: list[Row]) -> None:
         """A listing has brought just these embedded children."""

@@ -35,6 +35,10 @@ from tap_helpscout.words import in_words
 
 LOGGER = singer.get_logger()
 
+# Measured: a list in windows takes so many times its pages, with probes and windows that were
+# refused.
+USUAL_REQUESTS_PER_PAGE = 1.1
+
 
 class RangeReader:
     """Reads ranges of one list, and finds out first how that may be done on this account.
@@ -51,6 +55,7 @@ class RangeReader:
         scope: Params | None = None,
     ) -> None:
         self._client, self._stream, self._settled = client, stream, settled
+        self._verifier = verifier
         params = {**stream.params, **(scope or {})}
         self._list = ListRequests(client, stream, verifier, params)
         # The rows that the list may leave out, as a list of their own.
@@ -58,6 +63,7 @@ class RangeReader:
         self._filter: FilterFinding | None = None
         self.counted: int | None = None
         """How many rows the API counted in the range when it was first asked for."""
+        self._page_size = 1
 
     # -- what a run and --check find out ---------------------------------------------------------
 
@@ -65,7 +71,17 @@ class RangeReader:
         """The first page of what was modified since the window's low, oldest first."""
         first = self._list.page({**OLDEST_FIRST, **since_params(window.low)})
         self.counted = first.total  # to tell how far a run is, long before the last batch
+        self._page_size = first.size or 1
         return first
+
+    def requests_for(self, rows: int) -> float:
+        """About how many requests so many further rows will take, with what is embedded in them."""
+        children = self._verifier.requests_for(rows) if self._verifier else 0
+        return self.page_requests_for(rows) + children
+
+    def page_requests_for(self, rows: int) -> float:
+        """The same without what is embedded."""
+        return rows / self._page_size * USUAL_REQUESTS_PER_PAGE
 
     def ask_since(self, low: datetime) -> Ask:
         """Asks for the first page of what was modified since then, with more parameters."""

@@ -5,8 +5,10 @@ import pytest
 from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.embeds import (
     ENOUGH_MATCHES,
+    FEW_LISTINGS,
     FIRST_SAMPLE,
     PAGES_AHEAD,
+    REQUESTS_PER_LISTING,
     SAMPLE_FACTOR,
     Comparison,
     CutDetector,
@@ -88,10 +90,31 @@ def test_each_is_compared_until_all_kinds_were_shown(verifier):
     compare(verifier, parent, [LINE_ITEM, thread(5)])
     assert verifier.state is EmbedState.UNVERIFIED  # no draft, hidden thread or attachment so far
     assert {verifier.treatment(parent) for _ in range(4)} == {COMPARE}
-    assert verifier.listings_to_expect == ENOUGH_MATCHES
     verifier.note_page([WHOLE])
     assert verifier.state is EmbedState.VERIFIED
-    assert verifier.listings_to_expect < ENOUGH_MATCHES
+
+
+CHAT = conversation(thread(60), key=10, kind="chat")
+
+
+def test_requests_are_expected_for_what_is_listed_in_any_case_and_what_is_compared(verifier):
+    assert verifier.requests_for(0) == 0
+    verifier.note_page([PLAIN])
+    assert verifier.requests_for(1000) == ENOUGH_MATCHES  # no kind was shown
+    assert verifier.requests_for(5) == 5
+    compare(verifier, PLAIN, [thread(50)])
+    assert verifier.requests_for(1000) == ENOUGH_MATCHES - 1
+    verifier.note_page([WHOLE])
+    assert verifier.requests_for(1000) == FEW_LISTINGS - 1
+    compare(verifier, WHOLE, EVERY_KIND)
+    assert verifier.requests_for(1000) == 0
+    verifier.note_page([CHAT, CHAT])
+    assert verifier.requests_for(1000) == 500 * REQUESTS_PER_LISTING
+    sample = [CHAT, PLAIN, PLAIN, PLAIN]
+    assert verifier.requests_for(1000, sample) == 250 * REQUESTS_PER_LISTING
+    compare(verifier, PLAIN, [])
+    assert verifier.requests_for(1000) == verifier.requests_for(1000, sample)
+    assert verifier.requests_for(1000) == 1000 * REQUESTS_PER_LISTING
 
 
 def read(verifier, pages, reads):

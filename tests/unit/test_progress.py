@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 from datetime import datetime, timezone
 
 import pytest
@@ -37,6 +38,11 @@ class Cost:
 
     def seconds_allowed_for(self, requests):
         return seconds_for(requests, self.allowed, self.requests_sent)
+
+
+def requests_for(number):
+    """Of a list with ten rows a page."""
+    return number / 10
 
 
 class Clock:
@@ -108,20 +114,48 @@ def test_the_rows_bound_an_estimate():
     assert estimated_seconds(0, 100_000, Cost()) == pytest.approx(15)
 
 
+def time_left(line):
+    """The seconds that a line says are left."""
+    hours, minutes, seconds = re.search(r"(\d+):(\d\d):(\d\d) left", line).groups()
+    return 3600 * int(hours) + 60 * int(minutes) + int(seconds)
+
+
 def test_the_time_left_knows_the_limit(progress, clock, cost, caplog):
     cost.allowed = 60
-    progress.begin_range("conversations", WINDOW)
+    progress.begin_range("conversations", WINDOW, requests_for)
     cost.requests_sent = 10
     rows(progress, clock, 100, 0.001, counted=1000)
     progress.window_read(WINDOW, is_last=False, counted=1000)
     *_, line = said(caplog)
     assert "100 of 1000 rows (10 %)" in line and "10 of 60 requests a minute" in line
-    (left,) = [part.split()[0] for part in line.split(", ") if part.split()[1] == "left;"]
-    assert "0:01:20" < left < "0:01:40"  # 90 more requests
+    assert 80 < time_left(line) < 100  # 90 more requests
 
 
-def test_what_took_long_so_far_goes_on_so(progress, clock, caplog):
-    progress.begin_range("conversations", WINDOW)
+@pytest.mark.parametrize("allowed, seconds", [(60, 100), (360, 6)])
+def test_the_first_row_tells_the_time_left_whatever_was_asked_before_it(
+    progress, clock, cost, caplog, allowed, seconds
+):
+    """Twenty requests before the first row are not twenty a row."""
+    cost.allowed, cost.seconds_per_request = allowed, 0.2
+    progress.begin_range("conversations", WINDOW, requests_for)
+    cost.requests_sent = 20
+    rows(progress, clock, 1, 2, counted=1000)
+    progress.window_read(WINDOW, is_last=False, counted=1000)
+    assert time_left(said(caplog)[-1]) == pytest.approx(seconds, rel=0.3)
+
+
+def test_without_another_way_the_requests_so_far_tell(progress, clock, cost, caplog):
+    cost.allowed = 60
+    progress.begin_stream("organizations")
+    cost.requests_sent = 51
+    rows(progress, clock, 50, counted=None)
+    rows(progress, clock, 1, 30, counted=200)
+    assert 140 < time_left(said(caplog)[-1]) < 155  # a request a row
+
+
+def test_what_took_long_so_far_goes_on_so(progress, clock, cost, caplog):
+    progress.begin_range("conversations", WINDOW, requests_for)
+    cost.requests_sent = 10
     rows(progress, clock, 100, 1, counted=200)
     said(caplog)
     progress.window_read(WINDOW, is_last=True, counted=200)
@@ -129,7 +163,7 @@ def test_what_took_long_so_far_goes_on_so(progress, clock, caplog):
 
 
 def test_without_a_row_or_a_count_no_time_is_said(progress, clock, caplog):
-    progress.begin_range("conversations", WINDOW)
+    progress.begin_range("conversations", WINDOW, requests_for)
     clock.now += 2
     progress.window_read(WINDOW, is_last=True, counted=None)
     rows(progress, clock, 3, counted=None)
@@ -141,7 +175,7 @@ def test_without_a_row_or_a_count_no_time_is_said(progress, clock, caplog):
 
 
 def test_more_rows_than_were_counted_are_all_of_them(progress, clock, caplog):
-    progress.begin_range("conversations", WINDOW)
+    progress.begin_range("conversations", WINDOW, requests_for)
     rows(progress, clock, 12, 1, counted=10)
     progress.window_read(WINDOW, is_last=True, counted=10)
     assert "12 of 10 rows (100 %), 1 row/s, 0:00:00 left" in said(caplog)[-1]
@@ -152,18 +186,21 @@ def test_more_rows_than_were_counted_are_all_of_them(progress, clock, caplog):
 
 def test_every_stream_says_that_it_begins(progress, caplog):
     progress.begin_stream("users")
-    progress.begin_range("conversations", WINDOW)
+    progress.begin_range("conversations", WINDOW, requests_for)
+    for _ in range(3):
+        progress.begin_child("conversation_threads", "conversations")
     assert said(caplog) == [
         "INFO users: reading",
         "INFO conversations: reading what changed from 2026-01-01T00:00:00Z "
         "to 2026-01-19T04:11:09Z",
+        "INFO conversation_threads: reading, below each row of conversations",
     ]
 
 
 def test_the_first_and_the_last_window_are_told_and_between_them_one_every_few_seconds(
     progress, clock, caplog
 ):
-    progress.begin_range("conversations", WINDOW)
+    progress.begin_range("conversations", WINDOW, requests_for)
     told = []
     for second in range(14):
         clock.now = second
@@ -182,6 +219,33 @@ def test_no_stream_is_silent_for_long(progress, clock, caplog):
     assert said(caplog) == ["INFO teams: 30 rows, 1 row/s; 0 of 360 requests a minute"]
     rows(progress, clock, 29, 1)
     assert said(caplog) == []
+
+
+def test_where_no_row_comes_nothing_is_silent_for_long_either(progress, clock, cost, caplog):
+    progress.say_if_due()
+    progress.begin_tree("teams")
+    told = []
+    for second in range(100):
+        clock.now, cost.requests_sent = second, second // 3
+        progress.say_if_due()
+        told += [(second, line) for line in said(caplog)]
+    assert told == [
+        (30, "INFO teams: 0 rows, 0 rows/s; 10 of 360 requests a minute"),
+        (60, "INFO teams: 0 rows, 0 rows/s; 20 of 360 requests a minute"),
+        (90, "INFO teams: 0 rows, 0 rows/s; 30 of 360 requests a minute"),
+    ]
+
+
+@pytest.mark.parametrize("end", ["end", "break_off"])
+def test_before_and_after_all_streams_there_is_nothing_to_say(watched, clock, terminal, end):
+    clock.now = 100
+    watched.say_if_due()
+    assert not shown(terminal)
+    watched.begin_tree("teams")
+    getattr(watched, end)([])
+    clock.now = 200
+    watched.say_if_due()
+    assert shown(terminal) == ["teams: reading", ""]
 
 
 def test_one_row_is_one_row():
@@ -245,7 +309,7 @@ def shown(terminal):
 
 def test_one_line_is_written_again_and_again(watched, clock, cost, terminal, caplog):
     caplog.set_level(logging.INFO)
-    watched.begin_range("conversations", WINDOW)
+    watched.begin_range("conversations", WINDOW, requests_for)
     cost.requests_sent = 38
     rows(watched, clock, 1, 0.3, counted=600)
     rows(watched, clock, 9, 0.01, counted=600)  # too soon to be shown
@@ -269,7 +333,7 @@ def test_without_a_count_there_is_no_share(watched, clock, terminal):
 
 def test_a_large_account_fits_into_a_narrow_terminal(watched, clock, cost, terminal):
     cost.requests_sent = 338
-    watched.begin_range("conversations", WINDOW)
+    watched.begin_range("conversations", WINDOW, requests_for)
     clock.now = 60
     for _ in range(41212):
         watched.row(57214)

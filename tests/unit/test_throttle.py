@@ -128,6 +128,14 @@ def test_after_a_break_no_more_than_half_comes_at_once():
     assert sum(time == times[0] for time in times) <= 2  # 80 of these 100 are of the last minute
 
 
+def test_each_request_is_told():
+    clock, told = Clock(), []
+    rates = limiter(clock, 8, 1)
+    rates.on_request = lambda: told.append((clock.now, rates.used))
+    times = sent(rates, clock, 6)
+    assert told == list(zip(times, range(1, 7)))  # when it may be sent, and is counted
+
+
 def said(caplog):
     return [record.getMessage() for record in caplog.records]
 
