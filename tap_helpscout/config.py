@@ -159,12 +159,17 @@ def _is_absent(value: Any) -> bool:
 
 
 def misspelt(document: Mapping[str, Any], path: str) -> list[str]:
-    """A line for each key that is no setting, and close to one that is not set."""
+    """A line for each key that is no setting, and close to one; to one that is not set, if any."""
     names = [setting.name for setting in dataclasses.fields(Config)]
     unset = [name for name in names if _is_absent(document.get(name))]
     lines = []
     for key in document.keys() - set(names):
-        close = difflib.get_close_matches(key.lower(), unset, n=1, cutoff=TYPO_SIMILARITY)
+        close = _close(key, unset) or _close(key, names)
         if close and key.isprintable():
-            lines.append(f"{path}: {key} is not a setting; did you mean {close[0]}?")
+            too = "" if close[0] in unset else ", which is set too"
+            lines.append(f"{path}: {key} is not a setting; did you mean {close[0]}{too}?")
     return sorted(lines)
+
+
+def _close(key: str, names: list[str]) -> list[str]:
+    return difflib.get_close_matches(key.lower(), names, n=1, cutoff=TYPO_SIMILARITY)

@@ -19,6 +19,7 @@ from tap_helpscout.discover import (
 )
 from tap_helpscout.files import ConfigError
 from tap_helpscout.streams import STREAMS, Stream
+from tap_helpscout.words import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,13 @@ def select(catalog: Any, source: str | None) -> Selection:
     return Selection(
         {entry.name: _selected_stream(entry) for entry in selected},
         [
-            f"{source}, {entry.name}: {warning}"
-            for entry in entries
-            if entry.name in STREAMS
-            for warning in _warnings(entry)
+            *_unknown_streams(entries, source),
+            *(
+                f"{source}, {entry.name}: {warning}"
+                for entry in entries
+                if entry.name in STREAMS
+                for warning in _warnings(entry)
+            ),
         ],
     )
 
@@ -117,6 +121,14 @@ def _refuse_unknown_streams(entries: list[_Entry], source: str | None) -> None:
         raise ConfigError(
             f"{source} selects streams that this tap does not have: {', '.join(unknown)}. "
             "Deselect them, or write a new catalog with --discover"
+        )
+
+
+def _unknown_streams(entries: list[_Entry], source: str | None) -> Iterator[str]:
+    for name in sorted({entry.name for entry in entries} - STREAMS.keys()):
+        yield (
+            f"{source}: the entry of {name!r} has no effect, for there is no stream of that "
+            f"name{did_you_mean(name, STREAMS)}"
         )
 
 

@@ -1,6 +1,5 @@
 """State: where each stream's next run begins, and what is left over from this one."""
 
-import difflib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ from tap_helpscout.dates import format_datetime, parse_datetime
 from tap_helpscout.files import ConfigError
 from tap_helpscout.memory import MailboxMemory, RowMemory
 from tap_helpscout.streams import STREAMS
+from tap_helpscout.words import did_you_mean
 
 # Our choice: where more parents than this cannot be read, it is not the parents.
 MAX_PENDING = 100
@@ -98,15 +98,12 @@ class State:
 
     def unknown_bookmarks(self) -> list[str]:
         """A line for each bookmark of a stream that this tap does not have."""
-        lines = []
-        for name in self._bookmarks.keys() - STREAMS.keys():
-            close = difflib.get_close_matches(name, STREAMS.keys() - self._bookmarks.keys(), n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            lines.append(
-                f"{self._source}: the bookmark of {name!r} has no effect, for there is no stream "
-                f"of that name{hint}"
-            )
-        return sorted(lines)
+        others = STREAMS.keys() - self._bookmarks.keys()
+        return [
+            f"{self._source}: the bookmark of {name!r} has no effect, for there is no stream of "
+            f"that name{did_you_mean(name, others)}"
+            for name in sorted(self._bookmarks.keys() - STREAMS.keys())
+        ]
 
     def start_date(self, name: str) -> datetime | None:
         """The start_date that a stream's bookmark was begun with, None where that is not known."""

@@ -1,4 +1,7 @@
-"""Numbers with their nouns and verbs: what the log and `--check` say."""
+"""Words that many messages have: numbers with their nouns and verbs, and what was probably meant."""
+
+import difflib
+from collections.abc import Iterable
 
 
 def in_words(number: int, what: str, plural: str | None = None) -> str:
@@ -9,3 +12,9 @@ def in_words(number: int, what: str, plural: str | None = None) -> str:
 def is_or_are(number: int) -> str:
     """The verb that goes with a number: 1 is, 2 are."""
     return "is" if number == 1 else "are"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The end of a sentence on a name that is unknown: `; did you mean users?`, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

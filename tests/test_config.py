@@ -52,10 +52,11 @@ def test_a_missing_file_is_refused(tap, fake, option):
     assert "none.json: No such file" in line
 
 
-def test_a_setting_that_is_misspelt_is_told_and_the_run_goes_on(tap):
-    tap.configure(concurency=1, disable_collection=True)
+@pytest.mark.parametrize("right, too", [(None, ""), (2, ", which is set too")])
+def test_a_setting_that_is_misspelt_is_told_and_the_run_goes_on(tap, right, too):
+    tap.configure(concurency=1, concurrency=right, disable_collection=True)
     log = tap.good_run(catalog=tap.select("teams")).log
-    told = "concurency is not a setting; did you mean concurrency?"
+    told = f"concurency is not a setting; did you mean concurrency{too}?"
     assert log.count("is not a setting") == 1
     assert f"WARNING {tap.config_path}: {told}\n" in log
 
@@ -173,10 +174,25 @@ def test_version_and_help():
         "--version",
     ):
         assert option in said.stdout
+    examples = [line for line in said.stdout.splitlines() if line.startswith("  tap-helpscout ")]
+    assert len(examples) >= 3
+    for words in ("\nexit codes:\n  0  ", "\n  1  ", "\n  130, 143  ", "README.md, in the folder"):
+        assert words in said.stdout
 
 
-@pytest.mark.parametrize("args", [[], ["--config", "c.json", "--fast"], ["sync"]])
-def test_a_wrong_command_line_says_how_and_ends_with_1(args):
+@pytest.mark.parametrize(
+    "args, words",
+    [
+        ([], "--config is needed, or --discover"),
+        (["--config", "c.json", "--catalgo", "p"], "no option --catalgo, did you mean --catalog?"),
+        (["sync"], "unexpected argument sync; --help lists the options"),
+        (["config.json"], "did you mean --config config.json?"),
+    ],
+    ids=str,
+)
+def test_a_wrong_command_line_says_how_and_ends_with_1(args, words):
+    """What else is said, tests/unit/test_command_line.py shows."""
     done = command(*args)
     assert done.returncode == 1 and not done.stdout
     assert done.stderr.startswith("usage: tap-helpscout") and "Traceback" not in done.stderr
+    assert done.stderr.endswith(f"{words}\n")

@@ -368,6 +368,13 @@ def test_a_json_error_shows_its_place(tap, fake, what):
     assert run.log.splitlines()[-len(shown) :] == shown
 
 
+def test_of_a_json_error_the_line_before_is_shown_only_where_it_ends_in_a_comma(tap, fake):
+    content = '{\n  "client_id": "a"\n  "start_date": "2020"\n}'
+    run = tap.run("--config", tap.file("broken.json", content))
+    assert run.code == 1 and not fake.requests
+    assert run.log.splitlines()[1:] == ['      "start_date": "****"', "      ^"]
+
+
 @pytest.mark.parametrize("has_refresh_token", [False, True])
 def test_the_advice_speaks_of_a_refresh_token_only_where_there_is_one(tap, has_refresh_token):
     tap.configure(client_secret="wrong", refresh_token="spent" if has_refresh_token else None)

@@ -214,7 +214,9 @@ def test_streams_that_the_tap_does_not_have_are_refused_only_if_selected(tap, fa
             "metadata": [{"breadcrumb": [], "metadata": {"selected": False}}],
         }
     )
-    assert tap.good_run(catalog=catalog).streams == {"users"}
+    run = tap.good_run(catalog=catalog)
+    (warning,) = [line for line in run.log.splitlines() if line.startswith("WARNING")]
+    assert run.streams == {"users"} and "'parrots' has no effect" in warning
     fake.clear()
     catalog["streams"][-1]["metadata"][0]["metadata"]["selected"] = True
     run = tap.run(catalog=catalog)

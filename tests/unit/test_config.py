@@ -174,8 +174,19 @@ def test_keys_of_other_programs_are_left_alone():
     assert misspelt({**LEAST, **dict.fromkeys(theirs, 1)}, "config.json") == []
 
 
-def test_a_setting_that_is_set_is_not_the_one_that_was_meant():
-    assert misspelt({**LEAST, "client_ids": "c", "start_dates": 1}, "config.json") == []
+@pytest.mark.parametrize(
+    "settings, meant",
+    [
+        ({"client_ids": "c"}, "client_id, which is set too"),
+        ({"concurrency": 2, "concurency": 3}, "concurrency, which is set too"),
+        ({"concurrency": " ", "concurency": 3}, "concurrency"),
+        ({"access_token": "a", "access_tokens": "b"}, "access_token, which is set too"),
+    ],
+    ids=str,
+)
+def test_a_key_close_to_a_setting_that_is_set_is_told_as_well(settings, meant):
+    (line,) = misspelt({**LEAST, **settings}, "config.json")
+    assert line.endswith(f" is not a setting; did you mean {meant}?")
 
 
 @given(st.dictionaries(st.text(), st.none(), max_size=5))

@@ -263,8 +263,24 @@ def test_an_unknown_stream_is_refused_where_it_is_selected() -> None:
     catalog = catalog_saying("users", selected=True)
     catalog["streams"].append({"tap_stream_id": "invoices", "metadata": []})
     assert streams(catalog) == {"users"}
+    assert warnings(catalog) == [
+        "catalog.json: the entry of 'invoices' has no effect, for there is no stream of that name"
+    ]
     catalog["streams"][-1]["metadata"] = [{"breadcrumb": [], "metadata": {"selected": True}}]
     assert "does not have: invoices" in refused(catalog)
+
+
+def test_what_an_unknown_stream_probably_meant_is_said() -> None:
+    catalog = discover()
+    for name, misspelt in (("users", "user"), ("teams", "team\n")):
+        entry_of(catalog, name).update(tap_stream_id=misspelt, selected=True, metadata=[])
+    catalog["streams"].append({"tap_stream_id": "xyz"})
+    unknown = "has no effect, for there is no stream of that name"
+    assert warnings(catalog) == [
+        f"catalog.json: the entry of 'team\\n' {unknown}; did you mean teams?",
+        f"catalog.json: the entry of 'user' {unknown}; did you mean users?",
+        f"catalog.json: the entry of 'xyz' {unknown}",
+    ]
 
 
 @pytest.mark.parametrize(
