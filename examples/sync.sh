@@ -99,14 +99,16 @@ begin_log() {
 
 # Ends the log and the script with an exit code; the rest says what it is made of.
 end() {
-  local code=$1 took=$SECONDS
+  local code=$1 took=$SECONDS shown
   shift
   printf '%s sync.sh ends with exit code %d after %d:%02d:%02d%s\n' "$(now)" "$code" \
     $((took / 3600)) $((took / 60 % 60)) $((took % 60)) "${*:+ ($*)}" >&2
   if [ "$code" != 0 ]; then
     {
       echo "sync.sh: failed with exit code $code. $(realpath -- "$SYNC_LOG") ends with:"
-      tail -c "+$((log_size + 1))" -- "$SYNC_LOG" | tail -n 20
+      # What the tap says of its copy of the last state is true of the file that the user knows.
+      shown=$(tail -c "+$((log_size + 1))" -- "$SYNC_LOG" | tail -n 20)
+      printf '%s\n' "${shown//"$state"/$SYNC_STATES}"
     } >&"$caller"
   fi
   : > "$lock"
@@ -154,7 +156,8 @@ def main(states_path, state_path, keep):
     states = [line for line in lines if is_state(line)]
     others = len(lines) - len(states)
     if others:
-        print(f"{states_path}: {others} of {len(lines)} lines passed over: not a whole state")
+        of = "the only line" if len(lines) == 1 else f"{others} of {len(lines)} lines"
+        print(f"{states_path}: {of} passed over: not a whole state")
     if not states:
         print(f"{states_path} has no state: reading everything since start_date")
         if others:
@@ -166,7 +169,7 @@ def main(states_path, state_path, keep):
         replace(states_path, kept)
     with open(state_path, "wb") as file:
         file.write(states[-1] + b"\n")
-    print(f"reading on from the last state in {states_path}, which the tap is given as {state_path}")
+    print(f"reading on from the last state in {states_path}")
 
 
 try:

@@ -27,6 +27,9 @@ SHOWN_WORDS = re.compile(
     r"""(?:^|[{,])\s*(["'])[a-z_]{1,40}\1\s*:|\b(?:true|false|null|True|False|None)\b"""
 )
 
+# What may stand around a line: a file that a power cut has torn may end in zero bytes.
+BLANK = " \t\r\0"
+
 # What each of the files that the command line names holds, and neither of the others.
 KEY_OF = {"config": "client_id", "state": "bookmarks", "catalog": "streams"}
 
@@ -50,8 +53,8 @@ def read_json(path: str, what: str) -> dict[str, Any]:
     try:
         document = _parse_object(text)
     except json.JSONDecodeError as error:
-        if _is_lines_of_json(text, error):
-            raise ConfigError(f"the {what} file {path} {_several_lines(path, what)}") from error
+        if words := _lines_in_words(text, error, path, what):
+            raise ConfigError(f"the {what} file {path} {words}") from error
         raise _no_json(path, what, f"{error}\n{_marked(text, error)}") from error
     except RecursionError:
         raise _no_json(path, what, "it is nested too deeply") from None
@@ -72,24 +75,36 @@ def _refuse_another_kind(document: dict[str, Any], path: str, what: str) -> None
         )
 
 
-def _several_lines(path: str, what: str) -> str:
-    if what == "state":
+def _lines_in_words(text: str, error: json.JSONDecodeError, path: str, what: str) -> str | None:
+    """What to say of a file with a JSON object in each of several lines, as a target writes its
+    states; None of any other file."""
+    if error.msg != "Extra data":  # which is what comes after a whole first line
+        return None
+    lines = [line.strip(BLANK) for line in text.split("\n")]
+    numbers = [number for number, line in enumerate(lines, 1) if line]
+    whole = [number for number in numbers if _is_object(lines[number - 1])]
+    if len(numbers) < 2 or not whole:
+        return None
+    if what != "state":
+        return (
+            "has a JSON object in each of several lines, as states.jsonl has: of that the last "
+            "line belongs after --state"
+        )
+    if whole[-1] == numbers[-1]:
         return (
             "has a state in each of several lines: give the tap only the last line, as in "
             f"tail -n 1 {path} > state.json"
         )
     return (
-        "has a JSON object in each of several lines, as states.jsonl has: of that the last line "
-        "belongs after --state"
+        f"has a state in each of several lines, and line {numbers[-1]}, the last, is torn, as by a "
+        "power cut: give the tap the last whole one, as in "
+        f"sed -n {whole[-1]}p {path} > state.json (examples/sync.sh does so by itself)"
     )
 
 
-def _is_lines_of_json(text: str, error: json.JSONDecodeError) -> bool:
-    """Whether it is what comes after the first line that is wrong, and the last is an object."""
-    if error.msg != "Extra data":
-        return False
+def _is_object(line: str) -> bool:
     try:
-        return isinstance(json.loads(text.strip().splitlines()[-1]), dict)
+        return isinstance(json.loads(line), dict)
     except (RecursionError, ValueError):
         return False
 

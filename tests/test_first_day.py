@@ -330,6 +330,19 @@ def test_of_a_file_with_several_states_the_last_line_is_asked_for(tap, fake):
     tap.good_run("--state", tap.file("states.jsonl", state), catalog=tap.select("users"))
 
 
+def test_of_a_file_whose_last_state_is_torn_the_last_whole_one_is_asked_for(tap, fake):
+    state = json.dumps({"bookmarks": {"users": "2020-01-01T00:00:00Z"}}) + "\n"
+    path = tap.file("states.jsonl", 2 * state + state[:20])
+    line = refused(tap.run("--state", path), fake)
+    assert (
+        f"the state file {path} has a state in each of several lines, and line 3, the last" in line
+    )
+    assert "is torn" in line and "(examples/sync.sh does so by itself)" in line
+    (command,) = re.findall(r"as in (sed .+) > state\.json", line)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout == state
+
+
 @pytest.mark.parametrize("is_due", ["config", "catalog"])
 def test_the_file_of_states_after_the_wrong_option_is_told(tap, fake, is_due):
     path = tap.file("states.jsonl", 3 * '{"bookmarks": {}}\n')

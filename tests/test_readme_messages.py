@@ -363,6 +363,11 @@ def _several_states(tap):
     return tap.run(state='{"bookmarks": {}}\n{"bookmarks": {}}\n').log
 
 
+@meets("is torn")
+def _torn_state(tap):
+    return tap.run(state='{"bookmarks": {}}\n{"book').log
+
+
 @meets("is a pipe")
 def _piped_refresh_token(tap):
     tap.configure(refresh_token=tap.fake.new_refresh_token())

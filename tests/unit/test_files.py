@@ -99,12 +99,13 @@ def test_a_runners_key_of_such_a_name_makes_no_state_of_a_config(path, name):
     [
         ('{"bookmarks": {}}\n{"bookmarks": {}}\n\n', True),
         ('{"bookmarks": {}}\r\n{"a": 1}', True),
+        ('{"bookmarks": {}}\n{"bookmarks": {}}\n\0\0\0', True),
         ('{"bookmarks": {}}}', False),
-        ('{"bookmarks": {}}\n{"bookmarks"', False),
+        ('{"bookmarks": {}}\0', False),
         ('{"bookmarks"\n{"bookmarks": {}}', False),
-        ('{"bookmarks": {}}\n' + "[" * 100_000, False),
+        ('{"bookmarks":\n {}}\n}', False),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_of_several_states_the_last_is_asked_for(path, content, is_lines):
     path.write_text(content)
@@ -112,6 +113,22 @@ def test_of_several_states_the_last_is_asked_for(path, content, is_lines):
         read_json(str(path), "state")
     assert (f"only the last line, as in tail -n 1 {path}" in str(caught.value)) == is_lines
     assert ("is not a JSON object" in str(caught.value)) != is_lines
+
+
+@pytest.mark.parametrize(
+    "torn", ['{"bookmarks"', "[" * 100_000, '{"bookmarks": {"us\0\0\0', '"bookmarks": {}}\n', "[]"]
+)
+def test_of_several_states_of_which_the_last_is_torn_the_last_whole_one_is_asked_for(path, torn):
+    path.write_text('{"bookmarks": {}}\n\n{"bookmarks": {"a": 1}}\n' + torn)
+    with pytest.raises(ConfigError) as caught:
+        read_json(str(path), "state")
+    said = str(caught.value)
+    assert said.startswith(
+        f"the state file {path} has a state in each of several lines, and line 4"
+    )
+    assert f"sed -n 3p {path} > state.json" in said and "sync.sh" in said and len(said) < 500
+    with pytest.raises(ConfigError, match="the last line belongs after --state"):
+        read_json(str(path), "config")
 
 
 def shown(path, content):
