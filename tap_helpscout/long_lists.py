@@ -62,7 +62,9 @@ class LongLists:
             for run in selected:
                 run.is_due(window.low)
             if root.is_needed:
-                self._progress.begin_range(root.name, window, readers[0].requests_for)
+                self._progress.begin_range(
+                    root.name, window, readers[0].requests_for, root.rows_counted
+                )
                 parts = [_read_range(root, reader, window) for reader in readers]
                 self._walk_kept(root, in_turn(parts), context)
         if root.version and root.reads_all and root.is_read_to_end:
@@ -119,7 +121,9 @@ class LongLists:
             if window.low < window.high and root.is_needed:
                 _say_new(due, mailbox)
                 reader = make_reader(mailbox_params(root.stream, mailbox))
-                self._progress.begin_range(root.name, window, reader.requests_for)
+                self._progress.begin_range(
+                    root.name, window, reader.requests_for, root.rows_counted
+                )
                 batches = partial_batches(_read_range(root, reader, window))
                 self._walk_kept(root, batches, context, mailbox)
             for run in due:

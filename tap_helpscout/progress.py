@@ -88,6 +88,7 @@ class Progress:
         self._requests_before = 0
         self._requests_for: RequestsFor | None = None
         self._counted: int | None = None
+        self._counted_before = 0
         self._rows = 0
         self._has_read_window = False
         self._children_begun: set[str] = set()
@@ -108,9 +109,12 @@ class Progress:
             self._children_begun.add(name)
             LOGGER.info("%s: reading, below each row of %s", name, parent)
 
-    def begin_range(self, name: str, window: Window, requests_for: RequestsFor) -> None:
-        """A range of modification time is about to be read."""
-        self._begin(name, requests_for)
+    def begin_range(
+        self, name: str, window: Window, requests_for: RequestsFor, counted: int | None = None
+    ) -> None:
+        """A range of modification time is about to be read; `counted` is how many rows the API has
+        counted in the stream's ranges before."""
+        self._begin(name, requests_for, counted or 0)
         LOGGER.info(
             "%s: reading what changed from %s to %s",
             name,
@@ -118,9 +122,12 @@ class Progress:
             format_datetime(window.high),
         )
 
-    def _begin(self, name: str, requests_for: RequestsFor | None = None) -> None:
+    def _begin(
+        self, name: str, requests_for: RequestsFor | None = None, counted_before: int = 0
+    ) -> None:
         with self._lock:
             self._name, self._rows, self._counted = name, 0, None
+            self._counted_before = counted_before
             self._began, self._said = self._clock(), self._clock()
             self._requests_before = self._cost.requests_sent
             self._requests_for = requests_for
@@ -129,9 +136,10 @@ class Progress:
             self._status.show(f"{name}: reading")
 
     def row(self, counted: int | None) -> None:
-        """A row of the stream was read; `counted` is how many there are by the API's count."""
+        """A row of the stream was read; `counted` is how many there are by the API's count, in all
+        ranges so far."""
         self._rows += 1
-        self._counted = counted
+        self._counted = None if counted is None else counted - self._counted_before
         self.say_if_due()
 
     def say_if_due(self) -> None:
@@ -156,7 +164,8 @@ class Progress:
     def window_read(self, window: Window, is_last: bool, counted: int | None = None) -> None:
         """Everything modified within a window was read: a line for the first and the last, and
         between them one every few seconds; `counted` is as for `row`."""
-        self._counted = self._counted if counted is None else counted
+        if counted is not None:
+            self._counted = counted - self._counted_before
         is_due = self._clock() >= self._said + SECONDS_BETWEEN_LINES
         if self._status or not (is_due or is_last or not self._has_read_window):
             return

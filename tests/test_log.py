@@ -59,6 +59,21 @@ def test_windows_tell_what_is_read_and_how_many_rows_of_how_many(whole):
         assert done == sorted(done) and done[-1] >= total and last[4] == "100"
 
 
+def test_each_of_two_ranges_is_counted_by_itself(tap, fake):
+    """Streams of a tree with different bookmarks are read in a range each."""
+    halfway = fake.now() - timedelta(days=300)
+    state = {"bookmarks": {"conversations": f"{halfway:%Y-%m-%dT%H:%M:%SZ}"}}
+    catalog = tap.select("conversations", "conversation_threads")
+    log = tap.good_run(catalog=catalog, state=state).log
+    assert len(re.findall("conversations: reading what changed", log)) == 2
+    told = re.findall(r"read; (\d+) of (\d+) rows \((\d+) %\), .* 0:00:00 left", log)
+    parts = {(done, counted) for done, counted, share in told if share == "100"}
+    assert len(parts) == 2 and all(done == counted for done, counted in parts)
+    total = sum(int(counted) for _, counted in parts)
+    assert f"read {total} of the {total} that Help Scout counts" in log
+    assert total == len(fake.conversation_ids)
+
+
 def test_a_second_run_counts_what_it_brought(tap, fake):
     catalog = tap.select("conversations", "conversation_threads", "users")
     first = tap.good_run(catalog=catalog)

@@ -118,6 +118,13 @@ def test_one_selected_stream_is_all_that_is_read(tap, fake):
     assert_complete(run, fake, "users")
 
 
+def test_where_none_is_selected_the_default_less_what_is_deselected_is_read(tap):
+    catalog = tap.discover()
+    for stream in set(TABLE) - {"teams", "team_members"}:
+        say(catalog, stream, selected=False)
+    assert tap.good_run(catalog=catalog).streams == {"teams", "team_members"}
+
+
 def test_a_string_is_taken_as_it_is_meant_with_a_warning(tap):
     """What else a catalog may say of a stream, tests/unit/test_selection.py shows."""
     catalog = tap.discover()

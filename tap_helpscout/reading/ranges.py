@@ -62,7 +62,7 @@ class RangeReader:
         self._hidden_list = self._list.and_params(stream.hidden.params) if stream.hidden else None
         self._filter: FilterFinding | None = None
         self.counted: int | None = None
-        """How many rows the API counted in the range when it was first asked for."""
+        """How many rows the API counted in what is read for the range, before it was read."""
         self._page_size = 1
 
     # -- what a run and --check find out ---------------------------------------------------------
@@ -186,6 +186,8 @@ class RangeReader:
     ) -> Iterator[Batch]:
         """Raises DateFilterStopped where the filter turns out not to work."""
         page = page or requests.page({**OLDEST_FIRST, **range_params(window)})
+        if requests is self._list:
+            self.counted = page.total  # without what was modified after the range
         planner = WindowPlanner(window, self._settled, page.page_count)
         rows_read = 0
         for batch in read_windows(
