@@ -174,6 +174,14 @@ def test_without_a_row_or_a_count_no_time_is_said(progress, clock, caplog):
     ]
 
 
+def test_what_was_counted_in_an_earlier_range_is_not_of_this_one(progress, clock, caplog):
+    progress.begin_range("conversations", WINDOW, requests_for, counted=100)
+    rows(progress, clock, 1, 30, counted=300)
+    assert "1 of 200 rows (0 %)" in said(caplog)[-1]
+    progress.window_read(WINDOW, is_last=True, counted=300)
+    assert "1 of 200 rows (0 %)" in said(caplog)[-1]
+
+
 def test_more_rows_than_were_counted_are_all_of_them(progress, clock, caplog):
     progress.begin_range("conversations", WINDOW, requests_for)
     rows(progress, clock, 12, 1, counted=10)
