@@ -213,9 +213,8 @@ class Progress:
         sent = self._cost.requests_sent - self._requests_before
         requests = self._requests_for(left) if self._requests_for else sent * left / max(rows, 1)
         seconds = estimated_seconds(round(requests), left, self._cost)
-        if (
-            sent and self._taken > SECONDS_BETWEEN_LINES
-        ):  # before, it is the connection that takes it
+        # At first it is the connection that takes time.
+        if sent and self._taken > SECONDS_BETWEEN_LINES:
             seconds = max(seconds, self._taken / sent * requests)
         return duration(seconds)
 
