@@ -1,4 +1,4 @@
-"""Words that many messages have: numbers with their nouns and verbs, and what was probably meant."""
+"""Words that many messages have: numbers with their nouns and verbs, what was probably meant."""
 
 import difflib
 from collections.abc import Iterable
