@@ -203,10 +203,10 @@ class NextLinks:
 class PageTrail:
     """Decides which page to ask for after the last one of a list that was read.
 
-    A list ends with a page that is not full and has no `next` link. No page is asked for twice; past
-    the end that was announced, none after one that repeats the page before it. After MAX_IN_VAIN
-    pages in a row that repeat the one before or are refused, none is: what is announced may be
-    anything.
+    A list ends with a page that is not full and has no `next` link. No page is asked for twice;
+    past the end that was announced, none after one that repeats the page before it. After
+    MAX_IN_VAIN pages in a row that repeat the one before or are refused, none is: what is announced
+    may be anything.
     """
 
     def __init__(self) -> None:
