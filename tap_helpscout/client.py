@@ -106,7 +106,7 @@ class Client:
 
         Raises UnauthorizedError, ApiError.
         """
-        self._retried(TRIES, self._tokens.live_token)
+        self._retried(self._tries, self._tokens.live_token)
         if self.clock.latest is None:
             try:
                 self.get(CLOCK_PATH)

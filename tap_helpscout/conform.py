@@ -70,6 +70,8 @@ def _is_followed(keyword: str, value: Any) -> bool:
         return bool(value == "date-time")
     if keyword == "items":
         return isinstance(value, Mapping)
+    if keyword == "anyOf":
+        return bool(value)
     if keyword == "additionalProperties":
         return isinstance(value, bool)
     return keyword not in CONSTRAINTS

@@ -41,16 +41,28 @@ class HelpScoutError(Exception):
         # Ids of the account's rows are in it, with whatever they hold.
         self.message, self.said, self.reference = map(printable, (message, said, reference))
         self.status, self.wait, self.advice = status, wait, advice
-        super().__init__(self._in_words(self.said))
+        super().__init__(self._with_advice(self.in_full))
 
     @property
     def shareable(self) -> str:
         """The same without Help Scout's own words: for what may go into a bug report."""
-        return self._in_words("")
+        return self._with_advice(self.outline)
 
-    def _in_words(self, said: str) -> str:
-        words = f"{self.message} ({said})" if said else self.message
-        words += f" [reference {self.reference}]" if self.reference else ""
+    @property
+    def outline(self) -> str:
+        """What happened, without those and without advice: for what is not to be mended."""
+        return self._with_reference(self.message)
+
+    @property
+    def in_full(self) -> str:
+        """What happened, with them and without advice."""
+        words = f"{self.message} ({self.said})" if self.said else self.message
+        return self._with_reference(words)
+
+    def _with_reference(self, words: str) -> str:
+        return f"{words} [reference {self.reference}]" if self.reference else words
+
+    def _with_advice(self, words: str) -> str:
         return f"{words}. {self.advice}" if self.advice else words
 
 

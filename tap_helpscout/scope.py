@@ -124,8 +124,9 @@ class Scope:
         for batch in batches:
             yield replace(batch, rows=[row for row in batch.rows if _is_of(stream, row, mailboxes)])
 
-    def holds_parent(self, parent: Stream, parent_id: int) -> bool:
-        """Whether a parent of which nothing but its id is known is of these inboxes.
+    def holds_parent(self, parent: Stream, parent_id: int, tries: int) -> bool:
+        """Whether a parent of which nothing but its id is known is of these inboxes; it is asked
+        for in so many tries.
 
         Raises ApiError.
         """
@@ -134,7 +135,7 @@ class Scope:
         row: Any = {"id": parent_id}
         if parent.mailbox_field not in row:
             try:
-                row = self._client.get(f"{parent.path}/{parent_id}")
+                row = self._client.get(f"{parent.path}/{parent_id}", tries=tries)
             except ApiError as error:
                 if error.status != MERGED:
                     raise

@@ -14,14 +14,14 @@ from tap_helpscout.long_lists import LongLists
 from tap_helpscout.output import OutputError
 from tap_helpscout.progress import Progress, Result
 from tap_helpscout.reading.days import first_day, read_days
-from tap_helpscout.reading.lists import GONE, fetch_listed, read_children, read_listed
+from tap_helpscout.reading.lists import GONE, Patience, fetch_listed, read_children, read_listed
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.windows import Batch
 from tap_helpscout.records import RecordWriter, Write
 from tap_helpscout.scope import Scope, in_turn
 from tap_helpscout.selection import SelectedStream
 from tap_helpscout.state import State
-from tap_helpscout.stream_run import Context, StreamRun, plan_run, run_context
+from tap_helpscout.stream_run import Activity, Context, StreamRun, plan_run, run_context
 from tap_helpscout.streams import Stream, children_of
 from tap_helpscout.terminal import status_line
 from tap_helpscout.versions import Versions
@@ -191,16 +191,20 @@ class Sync:
             if not run.selected or not run.stream.parent:
                 continue
             start, run.start = run.start, None  # whatever their dates are: bookmarks have passed
+            patience = Patience()
             for parent_id in self._state.pending(run.name):
-                own = {**context, run.stream.parent_keys[-1]: parent_id}
-                self._read_pending_parent(run, parent_id, own)
+                if run.activity is not Activity.FAILED:
+                    self._read_pending_parent(run, parent_id, context, patience)
             run.start = start
 
-    def _read_pending_parent(self, run: StreamRun, parent_id: int, context: Context) -> None:
+    def _read_pending_parent(
+        self, run: StreamRun, parent_id: int, context: Context, patience: Patience
+    ) -> None:
+        context = {**context, run.stream.parent_keys[-1]: parent_id}
         what = f"{run.name}: {run.parent_in_words(parent_id)}"
-        patience = run.outcomes.patience
+        parent = run.parent
         try:
-            if run.parent and self._scope.holds_parent(run.parent.stream, parent_id):
+            if parent and self._scope.holds_parent(parent.stream, parent_id, patience.tries):
                 rows = read_children(
                     self._client, run.stream, context, {"id": parent_id}, None, patience.tries
                 )
@@ -208,8 +212,13 @@ class Sync:
                 patience.answered()
         except ApiError as error:
             if error.status not in GONE:
-                patience.failed()
+                patience.failed(error)
                 LOGGER.error("%s still cannot be read, and stays put aside: %s", what, error)
                 return
             LOGGER.warning("%s was deleted or merged meanwhile, skipped", what)
+        except (HelpScoutError, ConfigError, OutputError):
+            raise
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            run.fail_by_bug(error)
+            return
         self._state.settle(run.name, parent_id)

@@ -9,6 +9,7 @@ import singer
 from tap_helpscout.bookmarks import Bookmarks
 from tap_helpscout.client import Client
 from tap_helpscout.errors import ApiError, HelpScoutError
+from tap_helpscout.files import ConfigError
 from tap_helpscout.output import OutputError
 from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.progress import Progress
@@ -144,7 +145,7 @@ class Walk:
         except ApiError as error:
             self._child_failed(child, error)
             return
-        except (HelpScoutError, OutputError):
+        except (HelpScoutError, ConfigError, OutputError):
             raise  # nothing can be read, or written
         except Exception as error:  # pylint: disable=broad-exception-caught
             run.fail_by_bug(error)

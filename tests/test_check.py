@@ -141,7 +141,7 @@ def test_the_words_of_help_scout_are_in_the_log_alone(fake, tap):
     assert done.returncode == 1 and output.count("[reference r-4711]") == 4
     for word in ("Ada", "Lovelace", "fern.example"):
         assert word not in output
-    assert log.count("Ada Lovelace <ada@fern.example> may not") == 2
+    assert log.count("Ada Lovelace <ada@fern.example> may not") == 4
 
 
 def test_an_outage_is_asked_no_more(fake, tap):
@@ -150,6 +150,13 @@ def test_an_outage_is_asked_no_more(fake, tap):
     code, lines, _ = check(tap, catalog=tap.select(*STREAMS))
     assert code == 1 and lines["conversations"][0] == "failed"
     assert len(fake.requests) <= MOST_REQUESTS
+
+
+def test_a_token_that_does_not_come_is_asked_for_twice(fake, tap):
+    fake.fault(500, path="/v2/oauth2/token", times=None)
+    tap.configure(retry_seconds=20)
+    code, lines, _ = check(tap)
+    assert code == 1 and list(lines) == ["credentials"] and len(fake.requests) == 2
 
 
 def test_a_request_that_fails_once_is_sent_again(fake, tap):

@@ -146,6 +146,7 @@ def test_filters_and_totals(account, tmp_path, stream, options, words):
     with FakeHelpScout(account, page_sizes=PAGE_SIZES, habit_lists=(stream,), **options) as fake:
         log = runs(Tap(fake, tmp_path), [stream])
         assert words is None or f"{stream}: the date filter `query` {words}" in log, log
+        assert "deselect" not in log  # nothing is missing
 
 
 @pytest.mark.parametrize("name", ["query is ignored", "query finds nothing", "no totals"])

@@ -146,6 +146,28 @@ def test_neighbours_that_fail_stop_nothing_and_are_asked_for_once_each(tap, fake
     assert not target.lacks(fake, *STREAMS)
 
 
+def test_some_gone_and_all_others_failing_are_the_endpoint(tap, fake, catalog):
+    first, others = fake.conversation_ids[:4], fake.conversation_ids[4:]
+    steps = [fails(fake, *first, status=404), fails(fake, *others)]
+    target = Target()
+    run = target.load(tap.run(catalog=catalog))
+    assert run.code == 1 and "conversation_threads" not in run.bookmarks
+    for step in steps:
+        step.times = step.hits
+    target.load(tap.good_run(state=target.state, catalog=catalog))
+    assert not target.lacks(fake, *STREAMS)
+
+
+def test_what_stays_put_aside_costs_the_others_no_try(tap, fake, catalog):
+    tap.configure(retry_seconds=1)
+    state = {"bookmarks": {}, "pending": {"conversation_threads": [*FOREIGN][:7]}}
+    fails(fake, *FOREIGN[:7])
+    blip = fake.fault(503, f"/{fake.conversation_ids[0]}/threads")
+    run = tap.run(state=state, catalog=catalog)
+    assert blip.hits and run.state["pending"] == state["pending"]
+    assert threads_of(run) == set(fake.conversation_ids)
+
+
 def test_an_outage_loses_nothing(tap, fake, catalog):
     step = fake.fault(500, "/threads$", times=None)
     target = Target()

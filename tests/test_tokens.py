@@ -576,3 +576,17 @@ def assert_hidden(run, *configs):
         for name in ("client_secret", "refresh_token", "access_token"):
             assert not config.get(name) or config[name] not in shown, name
     assert "Bearer" not in shown or "Bearer ***" in shown
+
+
+def test_a_config_that_is_spoilt_in_mid_run_is_told_and_ends_the_run(refreshing, fake):
+    def spoil(own):
+        own.revoke_access_tokens()
+        refreshing.config_path.write_text("{")
+
+    fake.embed = "no_line_items"  # so that each conversation's threads are asked for
+    fake.before(spoil, path="/threads", skip=3)
+    catalog = refreshing.select("conversations", "conversation_threads")
+    run = refreshing.run(catalog=catalog)
+    assert run.code == 1 and "tap's own" not in run.log
+    assert "CRITICAL the config file" in run.log.splitlines()[-1], run.log
+    assert "conversation_threads" not in run.bookmarks

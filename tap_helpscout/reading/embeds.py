@@ -123,7 +123,8 @@ class EmbedVerifier:
             body = get({}, tries)  # if this fails too, it is not the embed's fault
             self._failures += 1
             if not self._has_worked or self._failures >= MAX_FAILURES:
-                self._disable(f"Help Scout fails with them: {error.shareable}")
+                LOGGER.info("%s", error.in_full)
+                self._disable(f"Help Scout fails with them: {error.outline}")
         return body
 
     def note_page(self, parents: list[Row]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tap_helpscout.client import TRIES, Client
 from tap_helpscout.dates import EARLIEST
-from tap_helpscout.errors import MISSING_ADVICE, ApiError
+from tap_helpscout.errors import MISSING_ADVICE, ApiError, RetriableError
 from tap_helpscout.prefetch import Load
 from tap_helpscout.reading.completeness import read_until_complete
 from tap_helpscout.reading.embeds import Comparison, EmbedVerifier, Treatment
@@ -178,9 +178,9 @@ class Patience:
         """How often at most."""
         return TRIES if self._failed_in_a_row < FAILURES_IN_A_ROW else 1
 
-    def failed(self) -> None:
-        """Those of one parent could not be read."""
-        self._failed_in_a_row += 1
+    def failed(self, error: ApiError) -> None:
+        """Those of one parent could not be read. What is not tried again costs no time."""
+        self._failed_in_a_row += isinstance(error, RetriableError)
 
     def answered(self) -> None:
         """Those of one parent were listed."""
@@ -195,7 +195,7 @@ class ChildOutcomes:
 
     def __init__(self, too_many_gone: int = SOME_GONE) -> None:
         self._too_many_gone = too_many_gone
-        self._answered = 0
+        self._answered = self._failures = 0
         self._refused: list[tuple[int, ApiError]] = []
         self.patience = Patience()
         self.gone = 0
@@ -215,7 +215,8 @@ class ChildOutcomes:
             self.gone += 1
             is_endpoint = not self._answered and self.gone >= ALL_GONE
             return Meaning.STREAM_FAILED if is_endpoint else Meaning.PARENT_GONE
-        self.patience.failed()
+        self._failures += 1
+        self.patience.failed(error)
         if error.status == 403 and not self._answered:
             self._refused.append((parent_id, error))
             is_streams = len(self._refused) >= REFUSALS
@@ -233,7 +234,9 @@ class ChildOutcomes:
             return None
         if self._refused:
             return self._refused[-1][1]
-        if self.gone and self.gone >= self._too_many_gone:
-            what = "Help Scout answers 404 for what hangs on each parent"
+        # What fails otherwise is no sign that the endpoint is there.
+        if self.gone and (self._failures or self.gone >= self._too_many_gone):
+            others = ", or with another error" if self._failures else ""
+            what = f"Help Scout answers 404 for what hangs on each parent{others}"
             return ApiError(what, 404, advice=MISSING_ADVICE)
         return None

@@ -204,9 +204,8 @@ class PageTrail:
     """Decides which page to ask for after the last one of a list that was read.
 
     A list ends with a page that is not full and has no `next` link. No page is asked for twice;
-    past the end that was announced, none after one that repeats the page before it. After
-    MAX_IN_VAIN pages in a row that repeat the one before or are refused, none is: what is announced
-    may be anything.
+    past the end that was announced, none after one that has come before. After MAX_IN_VAIN pages in
+    a row that have come before or are refused, none is: what is announced may be anything.
     """
 
     def __init__(self) -> None:
@@ -214,14 +213,18 @@ class PageTrail:
         self._announced = 0
         self._full_size: int | None = None
         self._last: Page | None = None
+        # A page is known by its first row.
+        self._first_rows: set[int] = set()
         self._in_vain = 0
 
     def add(self, page: Page) -> None:
         """Takes note of the next page that was read."""
         self._asked.add(_as_key({"page": page.number}))
         self._announced = max(self._announced, page.pages or 0)
-        repeats = self._last is not None and bool(page.rows) and page.rows == self._last.rows
-        self._in_vain = self._in_vain + 1 if repeats or page.refusal else 0
+        first_row = hash(repr(page.rows[:1]))
+        is_in_vain = page.refusal is not None or first_row in self._first_rows
+        self._in_vain = self._in_vain + 1 if is_in_vain else 0
+        self._first_rows.add(first_row)
         if self._full_size is None:
             self._full_size = page.size or len(page.rows)
         self._last = page

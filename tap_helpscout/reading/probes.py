@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+import singer
+
 from tap_helpscout.dates import datetime_or_none, format_datetime, seconds_before
 from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.windows import Window
 from tap_helpscout.streams import HiddenRows
 from tap_helpscout.words import in_words
+
+LOGGER = singer.get_logger()
 
 PROBE_TRIES = 3  # our choice: a filter that fails so often is not to be used
 # These say nothing of what was asked: credentials, the rate limit.
@@ -92,7 +96,8 @@ def probe_date_filter(ask: AskTogether, plain: Page, window: Window) -> FilterFi
     except ApiError as error:
         if error.status in NOT_AN_ANSWER:
             raise
-        return FilterFinding(False, error.shareable)
+        LOGGER.info("%s", error.in_full)
+        return FilterFinding(False, error.outline)
     if plain.total is None or whole.total is None or later.total is None:
         return FilterFinding(False, "Help Scout does not say how many rows the list has")
     if later.total >= plain.total:
@@ -174,7 +179,7 @@ def probe_mailbox_filter(ask: Ask, param: str, mailboxes: Sequence[int]) -> Find
     except ApiError as error:
         if error.status not in NO_SUCH_MAILBOX:
             raise
-        return Finding(True, error.shareable)
+        return Finding(True, error.outline)
     if not stray:
         return Finding(True, "an inbox that does not exist has no rows")
     whole = _count(ask({}))

@@ -18,6 +18,9 @@ from tap_helpscout.words import in_words
 # read.
 REQUESTS_PER_PAGE = 10
 MORE_REQUESTS = 300
+# Our choice: so many pages of a list are believed before they have come. Rows that are deleted make
+# its first pages come again and again; and what is announced may be anything.
+MOST_ANNOUNCED = 2000
 
 Params = Mapping[str, str]
 
@@ -28,23 +31,28 @@ class RequestBound:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._sent = itertools.count(1)
-        # What is announced may be anything, so that the pages that came are counted. A page is
+        self._announced = 1
+        # What is announced may be capped, so that the pages that came are counted too. A page is
         # known by its first row: one that comes again does not make the list longer.
         self._first_rows: set[int] = set()
 
+    @property
+    def _pages(self) -> int:
+        return max(min(self._announced, MOST_ANNOUNCED), len(self._first_rows))
+
     def count(self) -> None:
         """Another request is to be sent. Raises ApiError where there were too many."""
-        pages = len(self._first_rows)
-        bound = REQUESTS_PER_PAGE * pages + MORE_REQUESTS
+        bound = REQUESTS_PER_PAGE * self._pages + MORE_REQUESTS
         if next(self._sent) > bound:
             raise ApiError(
                 f"GET {self._stream.path} was asked {bound} times for a list of "
-                f"{in_words(pages, 'page')}, and is still not complete"
+                f"{in_words(self._pages, 'page')}, and is still not complete"
             )
 
     def note(self, page: Page) -> None:
-        """Takes note of a page that has come."""
+        """Takes note of how long the list is."""
         if page.rows:
+            self._announced = max(self._announced, page.page_count)
             self._first_rows.add(hash(self._stream.key_of(page.rows[0])))
 
 

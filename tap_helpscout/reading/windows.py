@@ -6,7 +6,7 @@ enough for a bookmark after each.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -167,7 +167,8 @@ def read_windows(
     `first` is a window that the planner has taken already, with its first page. `check_filter` is
     called where a window may not be what was asked for, and raises if so.
     """
-    requested = _requested_pages(client, fetch, planner, check_filter, first)
+    ended: set[Window] = set()
+    requested = _requested_pages(client, fetch, planner, check_filter, first, ended)
     # One less than are on their way at once: the page that is waited for counts too.
     requested = prefetch(requested, Load(requests=max(client.prefetch_depth - 1, 0)))
     # Neighbours share a few seconds: what both have is written once. A row that was edited between
@@ -181,6 +182,7 @@ def read_windows(
             keyed = [(stream.key_of(row), row) for row in rows]
             keys.update(key for key, _ in keyed)
             yield Batch([row for key, row in keyed if key is None or key not in shared])
+        ended.add(window)  # groupby is about to take what is left of its pages
         yield Batch([], completes=window, missing=reading.missing)
         shared = keys
 
@@ -191,9 +193,11 @@ def _requested_pages(
     planner: WindowPlanner,
     check_filter: Callable[[], None],
     first: tuple[Window, Page] | None,
+    ended: Container[Window],
 ) -> Iterator[tuple[Window, Future[Page]]]:
-    """Each page of each window, requested. A window's first page tells whether the window is small
-    enough; the next window's is requested before this one's other pages."""
+    """Each page of each window, requested, up to where the window turns out to have `ended`. Its
+    first page tells whether it is small enough; the next window's is requested before this one's
+    other pages."""
     accepted = first
     window = None if planner.is_done else planner.next_window()
     while accepted or window:
@@ -202,6 +206,8 @@ def _requested_pages(
             fetch_page = partial(fetch, accepted[0])
             for future in announced_pages(client, fetch_page, accepted[1]):
                 yield accepted[0], future
+                if accepted[0] in ended:
+                    break
             accepted = None
         if not window or not probe:
             return

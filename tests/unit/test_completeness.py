@@ -148,6 +148,24 @@ def test_each_row_that_stays_is_read_whatever_leaves(depth, is_lazy, totals, see
     assert {one["id"] for one in moving.rows} <= set(came)
 
 
+@pytest.mark.parametrize("rows", [[], [row(1)], None])
+def test_links_that_lead_on_for_ever_end(rows):
+    """With no rows, with the same one, or with two pages in turn."""
+    requests = itertools.count(1)
+
+    def fetch(params):
+        number, _ = int(params.get("page", 1)), next(requests)
+        page = Page([row(number % 2)] if rows is None else rows, number, 1)
+        return replace(page, next={"page": number + 1})
+
+    try:
+        came = ids(read_until_complete(InProcessClient(4), USERS, fetch))
+        assert set(came) == ({0, 1} if rows is None else {one["id"] for one in rows})
+    except ApiError:
+        pass  # it is told
+    assert next(requests) < 100
+
+
 def test_a_list_that_never_stops_changing_ends_in_an_error():
     passes = itertools.count()
 

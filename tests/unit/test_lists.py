@@ -3,7 +3,7 @@
 import pytest
 
 from tap_helpscout.client import TRIES
-from tap_helpscout.errors import ApiError
+from tap_helpscout.errors import ApiError, RetriableError
 from tap_helpscout.reading.lists import (
     ALL_GONE,
     FAILURES_IN_A_ROW,
@@ -13,7 +13,8 @@ from tap_helpscout.reading.lists import (
     Meaning,
 )
 
-GONE, BROKEN, FORBIDDEN = (ApiError("no", status) for status in (404, 500, 403))
+GONE, WRONG, FORBIDDEN = (ApiError("no", status) for status in (404, 422, 403))
+BROKEN = RetriableError("no", 500)
 
 
 @pytest.fixture(name="outcomes")
@@ -57,8 +58,19 @@ def test_one_that_fails_is_put_aside_and_after_many_in_a_row_the_next_are_asked_
         assert outcomes.patience.tries == 1
         assert outcomes.failed(7, BROKEN) is Meaning.PUT_ASIDE and outcomes.patience.tries == 1
         outcomes.answered()
-    outcomes.failed(7, GONE)
+    for _ in range(2 * FAILURES_IN_A_ROW):
+        outcomes.failed(7, GONE)
+        assert outcomes.failed(7, WRONG) is Meaning.PUT_ASIDE  # at once: it is not tried again
     assert outcomes.patience.tries == TRIES
+
+
+@pytest.mark.parametrize("error", [BROKEN, WRONG, FORBIDDEN])
+def test_one_that_is_gone_beside_others_that_fail_may_be_there(outcomes, error):
+    assert outcomes.failed(7, GONE) is Meaning.PARENT_GONE
+    outcomes.failed(8, error)
+    assert outcomes.is_doubtful and outcomes.failure_at_end()
+    outcomes.answered()
+    assert not outcomes.is_doubtful and not outcomes.failure_at_end()
 
 
 def test_a_403_is_the_parents_if_another_answers_and_else_the_streams(outcomes):

@@ -4,7 +4,12 @@ import pytest
 
 from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.pages import Page
-from tap_helpscout.reading.requests import MORE_REQUESTS, RequestBound
+from tap_helpscout.reading.requests import (
+    MORE_REQUESTS,
+    MOST_ANNOUNCED,
+    REQUESTS_PER_PAGE,
+    RequestBound,
+)
 from tap_helpscout.streams import STREAMS
 from tests.unit.lists import row
 
@@ -34,11 +39,17 @@ def test_a_page_that_comes_again_and_again_is_not():
 
 
 def test_neither_are_pages_without_rows():
-    count([Page([], 1, 1)] * MORE_REQUESTS)
-    with pytest.raises(ApiError, match="for a list of 0 pages"):
-        count([Page([], 1, 1)] * (MORE_REQUESTS + 1))
-
-
-def test_what_is_announced_makes_no_list_longer():
+    count([Page([], 1, 1)] * (REQUESTS_PER_PAGE + MORE_REQUESTS))
     with pytest.raises(ApiError, match="for a list of 1 page,"):
-        count(Page([row(1)], 1, 1, total=10**18, pages=10**18) for _ in range(MANY))
+        count([Page([], 1, 1)] * (REQUESTS_PER_PAGE + MORE_REQUESTS + 1))
+
+
+def test_not_everything_that_is_announced_is_believed():
+    bound = REQUESTS_PER_PAGE * MOST_ANNOUNCED + MORE_REQUESTS
+    with pytest.raises(ApiError, match=f"for a list of {MOST_ANNOUNCED} pages"):
+        count(Page([row(1)], 1, 1, total=10**18, pages=10**18) for _ in range(bound + 1))
+
+
+def test_a_list_whose_first_pages_come_again_and_again_is_within_it():
+    """Rows are deleted all the time, and each time the reader goes back a page."""
+    count(Page([row(key // 20)], key, 1, total=2000, pages=2000) for key in range(MANY))

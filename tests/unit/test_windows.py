@@ -1,5 +1,7 @@
 """Windows: how a range is cut, and that no row falls between two of them."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -236,3 +238,20 @@ def test_a_filter_that_is_checked_and_does_not_work_ends_the_reading():
                 check,
             )
         )
+
+
+@pytest.mark.parametrize("depth, is_lazy", [(0, False), (4, True)])
+def test_a_window_that_announces_any_number_of_pages_ends_with_its_rows(depth, is_lazy):
+    """An API whose totalPages is wrong, and whose totalElements is right."""
+    account, asked = Customers(range(0, 600, 10), 5, (True, True), {}), []
+
+    def fetch(window, params):
+        asked.append(params)
+        assert len(asked) < 5000
+        return replace(account.fetch(window, params), pages=10**9)
+
+    whole = Window(at(0), at(600))
+    plan = WindowPlanner(whole, at(600), 10**9)
+    batches = read_windows(InProcessClient(depth, is_lazy), CUSTOMERS, fetch, plan, lambda: None)
+    seen = [one["id"] for batch in batches for one in batch.rows]
+    assert set(seen) == set(account.rows)
