@@ -175,8 +175,9 @@ def read_windows(
     # the two has a date after `settled` now, and the next run reads it.
     shared: set[RowKey | None] = set()
     for window, group in itertools.groupby(requested, key=itemgetter(0)):
-        pages = (future.result() for _, future in group)
-        reading = read_until_complete(client, stream, partial(fetch, window), pages)
+        reading = read_until_complete(
+            client, stream, partial(fetch, window), (future.result() for _, future in group)
+        )
         keys: set[RowKey | None] = set()
         for rows in reading:
             keyed = [(stream.key_of(row), row) for row in rows]
