@@ -144,7 +144,7 @@ def _silent(tap):
 @meets("the response is not whole after")
 def _dripping(tap):
     with Dripping(b"HTTP/1.1 200 OK\r\n\r\n", interval=0.05) as server:
-        tap.configure(api_url=server.url, request_timeout=0.2, retry_seconds=0)
+        tap.configure(api_url=server.url, request_timeout=1, retry_seconds=0)
         return tap.run(env=NO_PROXY).log
 
 
