@@ -8,10 +8,8 @@ import singer
 from tap_helpscout.bookmarks import Bookmarks
 from tap_helpscout.client import Client
 from tap_helpscout.config import Config
-from tap_helpscout.errors import ApiError, HelpScoutError
-from tap_helpscout.files import ConfigError
+from tap_helpscout.errors import ApiError
 from tap_helpscout.long_lists import LongLists
-from tap_helpscout.output import OutputError
 from tap_helpscout.progress import Progress, Result
 from tap_helpscout.reading.days import first_day, read_days
 from tap_helpscout.reading.lists import GONE, Patience, fetch_listed, read_children, read_listed
@@ -25,7 +23,7 @@ from tap_helpscout.stream_run import Activity, Context, StreamRun, plan_run, run
 from tap_helpscout.streams import Stream, children_of
 from tap_helpscout.terminal import status_line
 from tap_helpscout.versions import Versions
-from tap_helpscout.walk import Walk
+from tap_helpscout.walk import Walk, failing_by_bugs
 from tap_helpscout.words import in_words
 
 LOGGER = singer.get_logger()
@@ -133,19 +131,16 @@ class Sync:
         context = run_context(self._config.start_date, self._run_start)
         self._progress.begin_tree(root.name)
         try:
-            self._read_pending(root, context)
-            if root.stream.is_windowed:
-                self._long_lists.read(root, context)
-            else:
-                self._progress.begin_stream(root.name)
-                self._walk.walk(root, self._batches(root, context), context)
+            with failing_by_bugs(root):
+                self._read_pending(root, context)
+                if root.stream.is_windowed:
+                    self._long_lists.read(root, context)
+                else:
+                    self._progress.begin_stream(root.name)
+                    self._walk.walk(root, self._batches(root, context), context)
         except ApiError as error:
             root.fail(str(error))
             self._progress.stream_failed(root.name, error.status)
-        except (HelpScoutError, ConfigError, OutputError):
-            raise
-        except Exception as error:  # pylint: disable=broad-exception-caught
-            root.fail_by_bug(error)
 
     # -- lists that are read whole ---------------------------------------------------------------
 
@@ -194,7 +189,8 @@ class Sync:
             patience = Patience()
             for parent_id in self._state.pending(run.name):
                 if run.activity is not Activity.FAILED:
-                    self._read_pending_parent(run, parent_id, context, patience)
+                    with failing_by_bugs(run):
+                        self._read_pending_parent(run, parent_id, context, patience)
             run.start = start
 
     def _read_pending_parent(
@@ -216,9 +212,4 @@ class Sync:
                 LOGGER.error("%s still cannot be read, and stays put aside: %s", what, error)
                 return
             LOGGER.warning("%s was deleted or merged meanwhile, skipped", what)
-        except (HelpScoutError, ConfigError, OutputError):
-            raise
-        except Exception as error:  # pylint: disable=broad-exception-caught
-            run.fail_by_bug(error)
-            return
         self._state.settle(run.name, parent_id)

@@ -28,7 +28,7 @@ def snake_case(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _names(keys: tuple[str, ...]) -> list[str]:
+def _names(keys: tuple[str, ...]) -> tuple[str, ...]:
     """The names that the keys of one object get, in their order: rows of a list mostly have the
     same. Two spellings of one name keep both, the odd one as it was spelt."""
     names: list[str] = []
@@ -36,7 +36,7 @@ def _names(keys: tuple[str, ...]) -> list[str]:
         name = snake_case(key)
         is_taken = name in names or (name != key and name in keys)
         names.append(key if is_taken else name)
-    return names
+    return tuple(names)  # which nobody can change: it is shared
 
 
 def to_snake_case(value: Any, depth: int = 0) -> Any:

@@ -1,5 +1,6 @@
 """The walk: each row of a list, then the rows of the lists that hang on it, and so on down."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +64,18 @@ class Item:
             rows=1 + sum(load.rows for load in loads),
             blocks=any(load.blocks for load in loads),
         )
+
+
+@contextlib.contextmanager
+def failing_by_bugs(run: StreamRun) -> Iterator[None]:
+    """Fails a stream where the tap itself does something wrong. Raises what is known to go wrong:
+    a request fails, or nothing can be read, kept or written any more."""
+    try:
+        yield
+    except (HelpScoutError, ConfigError, OutputError):
+        raise
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        run.fail_by_bug(error)
 
 
 class Walk:
@@ -141,14 +154,12 @@ class Walk:
         if run.activity is Activity.FAILED:
             return
         try:
-            self.walk(run, child.rows.batches, child.context)
+            with failing_by_bugs(run):
+                self.walk(run, child.rows.batches, child.context)
         except ApiError as error:
             self._child_failed(child, error)
             return
-        except (HelpScoutError, ConfigError, OutputError):
-            raise  # nothing can be read, or written
-        except Exception as error:  # pylint: disable=broad-exception-caught
-            run.fail_by_bug(error)
+        if run.error:
             return
         if child.rows.is_listed:  # embedded rows say nothing of whether the endpoint answers
             for parent_id, refusal in run.outcomes.answered():
