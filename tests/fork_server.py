@@ -7,6 +7,7 @@ with FORK_SERVER=0, as in CI, every run is one.
 """
 
 import atexit
+import contextlib
 import gc
 import json
 import os
@@ -36,11 +37,10 @@ class ForkServer:
             pass_fds=[theirs.fileno()],
         )
         theirs.close()
-        self._connection, self._replies, self._env = ours, ours.makefile("r"), env
+        self._connection, self._env = ours, env
         atexit.register(self._end)
 
     def _end(self):
-        self._replies.close()
         self._connection.close()
         self._process.wait()
 
@@ -57,16 +57,25 @@ class ForkServer:
             files = [stdout.fileno(), stderr.fileno()]
             socket.send_fds(self._connection, [b"!"], files)
             self._connection.sendall(request.encode())
-            pid = int(self._replies.readline())
-            in_time, _, _ = select.select([self._connection], [], [], timeout)
-            if not in_time:
-                os.kill(pid, signal.SIGKILL)
-            code = int(self._replies.readline())
-            if not in_time:
+            code = exit_code(self._connection, timeout)
+            if code is None:
                 raise subprocess.TimeoutExpired(command, timeout)
             stdout.seek(0)
             stderr.seek(0)
             return subprocess.CompletedProcess(command, code, stdout.read(), stderr.read())
+
+
+def exit_code(connection, timeout):
+    """The exit code of the copy whose two replies come next; None if it had to be ended."""
+    # Without a buffer: select sees the second reply also where both came at once.
+    with connection.makefile("rb", buffering=0) as replies:
+        pid = int(replies.readline())
+        in_time, _, _ = select.select([connection], [], [], timeout)
+        if not in_time:
+            with contextlib.suppress(ProcessLookupError):  # it ended just now
+                os.kill(pid, signal.SIGKILL)
+        code = int(replies.readline())
+    return code if in_time else None
 
 
 def serve(connection):
