@@ -30,6 +30,9 @@ ENVIRONMENT = dict(os.environ)  # before a test changes it
 # Short pages, so that lists have several and windows too. Of threads and ratings there are many for
 # each conversation, and the longest has 60.
 PAGE_SIZES = {None: 4, "threads": 20, "ratings": 20}
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as below nohup, and in some CI
+    # A process that is started takes a signal that is ignored for one that is to stay so.
+    signal.signal(signal.SIGHUP, lambda *_: None)
 USES_FORK_SERVER = os.environ.get("FORK_SERVER") != "0"  # else every run is a real process
 
 

@@ -526,7 +526,7 @@ def test_an_inbox_that_is_added_while_a_version_is_gone_on_with(begun_with_inbox
 def _begun_with_inbox(tmp_path):
     """(fake, tap, catalog, target): two inboxes were loaded, then a FULL_TABLE run of one of them
     was killed in the middle."""
-    with FakeHelpScout(build(40, customers=2), page_size=1) as fake:
+    with FakeHelpScout(build(40, customers=2), page_size=2) as fake:
         tap, target = Tap(fake, tmp_path), Target()
         catalog = full(tap.select(*CONVERSATIONS), "conversations")
         tap.configure(mailbox_ids=OF_TWO_INBOXES, emit_activate_version_messages=True)
@@ -593,7 +593,7 @@ def interrupted(tap, catalog, checkpoints, state=None):
 @pytest.fixture(name="begun")
 def _begun(tmp_path):
     """(fake, tap, catalog, run): a FULL_TABLE run that was killed in the middle."""
-    with FakeHelpScout(build(30, customers=2), page_size=1) as fake:
+    with FakeHelpScout(build(30, customers=2), page_size=2) as fake:
         tap = Tap(fake, tmp_path)
         tap.configure(emit_activate_version_messages=True)
         catalog = full(tap.select(*CONVERSATIONS), "conversations")
