@@ -17,6 +17,21 @@ LOGGER = singer.get_logger()
 Write = Callable[[singer.Message], None]
 
 
+class RecordMessage(singer.RecordMessage):  # type: ignore[misc]  # it has no type hints
+    """singer-python's, but for the time: that is in UTC, where it has nothing to be converted."""
+
+    def asdict(self) -> dict[str, Any]:
+        """See singer.RecordMessage."""
+        version = {} if self.version is None else {"version": self.version}
+        return {
+            "type": "RECORD",
+            "stream": self.stream,
+            "record": self.record,
+            **version,
+            "time_extracted": f"{self.time_extracted:%Y-%m-%dT%H:%M:%S.%fZ}",
+        }
+
+
 class RecordWriter:
     """Writes the rows of streams as records, and counts them."""
 
@@ -59,7 +74,7 @@ class RecordWriter:
             run.rows_written += 1
             self._counters[run.name].increment()
             extracted = datetime.now(timezone.utc)
-            self.message(singer.RecordMessage(run.name, record, run.version, extracted))
+            self.message(RecordMessage(run.name, record, run.version, extracted))
             self._remember(run, row_id)
         else:
             run.rows_lost += 1

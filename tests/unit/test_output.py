@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_helpscout.output import MessageWriter
+from tap_helpscout.records import RecordMessage
 from tests.examples import examples
 
 NOW = datetime(2026, 2, 28, 23, 59, 59, 5, tzinfo=timezone.utc)
@@ -47,6 +48,12 @@ def test_each_line_is_that_of_singer_python(values):
         singer.ActivateVersionMessage("users", 7),
     ):
         assert written(message) == singer.format_message(message) + "\n"
+
+
+@pytest.mark.parametrize("version", [None, 7])
+def test_a_record_is_that_of_singer_python(version):
+    message = singer.RecordMessage("users", {"id": 1}, version, NOW)
+    assert written(RecordMessage("users", {"id": 1}, version, NOW)) == written(message)
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
