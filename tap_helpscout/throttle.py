@@ -5,6 +5,7 @@ of the limit: https://developer.helpscout.com/mailbox-api/overview/rate-limiting
 """
 
 import collections
+import copy
 import threading
 import time
 from collections.abc import Callable
@@ -111,8 +112,17 @@ class RateLimiter:
         return f"{self.used} of {self.allowed}"
 
     def seconds_for(self, requests: int) -> float:
-        """How long so many further requests take at least."""
-        return seconds_for(requests, self.allowed, self.used)
+        """How long so many further requests take, asked for without a pause: the next window's by
+        sending them in mind, for what was sent in this one decides, and the others evenly apart."""
+        began = now = self._clock()
+        in_mind = copy.copy(self)
+        in_mind._clock, in_mind._sent = lambda: now, collections.deque(tuple(self._sent))
+        allowed = self.allowed
+        for _ in range(min(requests, allowed)):
+            while (seconds := in_mind.seconds_until_next()) > 1e-6:  # else the float may not move
+                now += seconds
+            in_mind.record()
+        return now - began + max(0, requests - allowed) * WINDOW_SECONDS / allowed
 
     def _spacing(self, now: float) -> float:
         """The seconds between the last request and the next: none in the first half of a window's
@@ -138,14 +148,3 @@ class RateLimiter:
             f"{is_or_are(used)} used, "
             "which is this tap's share"
         )
-
-
-def seconds_for(requests: int, allowed: int, used: int = 0) -> float:
-    """How long so many requests take at least where `allowed` may be sent in any window, and
-    `used` were sent in the last one."""
-    at_once = max(0, (allowed + 1) // 2 - used)
-    if requests <= at_once:
-        return 0.0
-    if requests >= allowed:
-        return requests * WINDOW_SECONDS / allowed
-    return (requests - at_once) * WINDOW_SECONDS / (allowed - at_once)

@@ -16,7 +16,6 @@ from tap_helpscout.progress import (
 )
 from tap_helpscout.reading.windows import Window
 from tap_helpscout.terminal import ERASE_LINE, StatusLine
-from tap_helpscout.throttle import seconds_for
 from tap_helpscout.words import in_words, is_or_are
 
 WINDOW = Window(
@@ -37,7 +36,8 @@ class Cost:
         return f"{self.requests_sent} of {self.allowed}"
 
     def seconds_allowed_for(self, requests):
-        return seconds_for(requests, self.allowed, self.requests_sent)
+        at_once = max(0, self.allowed // 2 - self.requests_sent)
+        return 60 * requests / self.allowed if requests > at_once else 0
 
 
 def requests_for(number):

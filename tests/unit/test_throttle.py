@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_helpscout.throttle import WINDOW_SECONDS, RateLimiter, seconds_for
+from tap_helpscout.throttle import WINDOW_SECONDS, RateLimiter
 from tests.examples import examples
 
 
@@ -201,20 +201,30 @@ def test_progress_counts_the_last_minute():
 
 @pytest.mark.parametrize("allowed", [1, 2, 7, 54, 180])
 @pytest.mark.parametrize("used", [0, 1, 100])
-def test_the_estimate_is_what_the_limiter_takes(allowed, used):
+@pytest.mark.parametrize("pause", [0, 20, 2 * WINDOW_SECONDS])
+def test_the_estimate_is_what_the_limiter_takes(allowed, used, pause):
     clock = Clock()
     rates = limiter(clock, allowed, 1)
     sent(rates, clock, used)
     for requests in (0, 1, allowed // 2, allowed, 3 * allowed + 1):
-        estimate, began = rates.seconds_for(requests), clock.now
+        estimate, more = rates.seconds_for(requests), rates.seconds_for(requests + 1)
+        began = clock.now
         sent(rates, clock, requests)
-        taken = clock.now - began
-        assert estimate == pytest.approx(taken, rel=0.1, abs=WINDOW_SECONDS)
-        assert seconds_for(requests + 1, allowed, used) >= seconds_for(requests, allowed, used)
-        clock.now += 2 * WINDOW_SECONDS
+        rel = 0.01 if requests <= allowed else 0.1
+        assert estimate == pytest.approx(clock.now - began, rel=rel)
+        assert more >= estimate
+        clock.now += pause
 
 
 def test_the_estimate_of_a_first_sync():
-    assert seconds_for(100, 360) == 0
-    assert seconds_for(2300, 360) == pytest.approx(385, abs=1)
-    assert seconds_for(0, 360, 360) == 0
+    rates = limiter(Clock(), 400, 0.9)
+    assert rates.seconds_for(100) == 0
+    assert rates.seconds_for(2300) == pytest.approx(385, abs=1)
+    sent(rates, Clock(), 360)
+    assert rates.seconds_for(0) == 0
+
+
+def test_the_estimate_heeds_a_hold():
+    rates = limiter(Clock())
+    rates.hold(30)
+    assert rates.seconds_for(1) == 30
