@@ -1,6 +1,8 @@
 """How a catalog is read: what is selected, replicated how, and what is warned of."""
 
+import copy
 import dataclasses
+import json
 from typing import Any
 
 import pytest
@@ -19,6 +21,12 @@ def entry_of(catalog: Catalog, name: str) -> dict[str, Any]:
         entry["tap_stream_id"]: entry for entry in catalog["streams"]
     }
     return entries[name]
+
+
+def item_of(catalog: Catalog, breadcrumb: list[str]) -> dict[str, Any]:
+    """What a catalog's metadata has for the stream users, or for a field of it."""
+    items: list[dict[str, Any]] = entry_of(catalog, "users")["metadata"]
+    return next(item for item in items if item["breadcrumb"] == breadcrumb)
 
 
 def catalog_saying(stream: str, **words: Any) -> Catalog:
@@ -196,10 +204,7 @@ def test_what_is_no_boolean_is_warned_of(words: dict[str, Any], text: str) -> No
 
 def test_a_string_of_a_field_is_taken_as_it_is_meant() -> None:
     catalog = discover()
-    entry = entry_of(catalog, "users")
-    entry["metadata"].append(
-        {"breadcrumb": ["properties", "email"], "metadata": {"selected": "false"}}
-    )
+    item_of(catalog, ["properties", "email"])["metadata"]["selected"] = "false"
     (warning,) = warnings(catalog)
     assert 'breadcrumb ["properties", "email"]: "selected" is "false"' in warning
     assert "email" not in select(catalog, "").streams["users"].schema["properties"]
@@ -211,6 +216,37 @@ def test_selected_beside_the_metadata_is_warned_of_and_has_no_effect() -> None:
     (warning,) = warnings(catalog)
     assert "users" in warning and "beside the metadata has no effect" in warning
     assert "users" in streams(catalog)
+
+
+@pytest.mark.parametrize("breadcrumb", [[], ["properties", "email"]], ids=str)
+def test_selected_beside_the_breadcrumb_is_warned_of_and_has_no_effect(
+    breadcrumb: list[str],
+) -> None:
+    catalog = discover()
+    item_of(catalog, breadcrumb)["selected"] = False
+    (warning,) = warnings(catalog)
+    where = f"users: breadcrumb {json.dumps(breadcrumb)}: "
+    assert where in warning and 'beside "metadata" has no effect' in warning
+    assert "email" in select(catalog, "").streams["users"].schema["properties"]
+
+
+def test_selected_in_the_schema_of_a_field_is_warned_of_and_has_no_effect() -> None:
+    catalog = copy.deepcopy(discover())
+    entry_of(catalog, "users")["schema"]["properties"]["email"]["selected"] = False
+    (warning,) = warnings(catalog)
+    assert 'the schema of the field "email" has no effect' in warning
+    assert 'belongs into the metadata with the breadcrumb ["properties", "email"]' in warning
+    assert "email" in select(catalog, "").streams["users"].schema["properties"]
+
+
+def test_of_two_metadata_of_one_breadcrumb_the_last_has_an_effect_and_that_is_said() -> None:
+    catalog = discover()
+    entry_of(catalog, "users")["metadata"].append(
+        {"breadcrumb": [], "metadata": {"selected": False}}
+    )
+    (warning,) = warnings(catalog)
+    assert "users: breadcrumb [] is there 2 times: only the last has an effect" in warning
+    assert streams(catalog) == OTHERS
 
 
 @pytest.mark.parametrize(
