@@ -58,7 +58,7 @@ def parse_args(argv: Sequence[str] | None = None) -> Arguments:
     parser = _parser()
     options, unknown = parser.parse_known_args(argv)
     if unknown:
-        parser.error(_unknown_argument(unknown[0], options, parser.option_strings()))
+        parser.error(_unknown_arguments(unknown, options, parser.option_strings()))
     if options.select and not options.discover:
         parser.error(
             "--select goes with --discover: write a catalog with "
@@ -115,16 +115,21 @@ def _parser() -> Parser:
     return parser
 
 
-def _unknown_argument(argument: str, options: argparse.Namespace, known: list[str]) -> str:
-    """What to say of an argument that is neither an option nor the value of one."""
+def _unknown_arguments(unknown: list[str], options: argparse.Namespace, known: list[str]) -> str:
+    """What to say of arguments that are neither options nor the values of one."""
+    argument = next((each for each in unknown if each.startswith("-")), unknown[0])
     if argument.startswith("-"):
         nearest = difflib.get_close_matches(argument.partition("=")[0], known, n=1)
         hint = f", did you mean {nearest[0]}?" if nearest else ""
         return f"there is no option {argument}{hint}"
-    option = _option_for_file(argument)
-    if PurePath(argument).suffix not in (".json", ".jsonl") or getattr(options, option):
+    files = {_option_for_file(path): path for path in unknown if _is_json(path)}
+    if len(files) < len(unknown) or any(getattr(options, option) for option in files):
         return f"unexpected argument {argument}; --help lists the options"
-    return f"did you mean --{option} {argument}?"
+    return f"did you mean {' '.join(f'--{option} {path}' for option, path in files.items())}?"
+
+
+def _is_json(path: str) -> bool:
+    return PurePath(path).suffix in (".json", ".jsonl")
 
 
 def _option_for_file(path: str) -> str:

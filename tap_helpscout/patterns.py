@@ -15,6 +15,7 @@ from typing import Any
 
 from tap_helpscout.discover import Breadcrumb, Catalog, FieldPath, schema_nodes
 from tap_helpscout.files import ConfigError
+from tap_helpscout.streams import STREAMS
 
 
 @dataclass(frozen=True)
@@ -159,13 +160,15 @@ def _problem(pattern: Pattern, entries: list[dict[str, Any]]) -> str | None:
     }
     if not inclusions:
         known = [".".join(path) for entry in streams for path in _fields(entry)]
-        return f"{pattern.text} matches no field{_nearest_field(pattern, known)}"
+        return f"{pattern.text} matches no field, {_nearest_field(pattern, known)}"
     if pattern.excludes and inclusions == {"automatic"}:
         return f"{pattern.text} has no effect: keys and replication keys cannot be left out"
     return None
 
 
 def _nearest_stream(pattern: Pattern, names: list[str]) -> str:
+    if "," in pattern.text:
+        return "between patterns there is a space, and no comma"
     nearest = difflib.get_close_matches(pattern.stream, names, n=1)
     if not nearest:
         return f"the streams are {', '.join(names)}"
@@ -174,9 +177,12 @@ def _nearest_stream(pattern: Pattern, names: list[str]) -> str:
 
 def _nearest_field(pattern: Pattern, known: list[str]) -> str:
     nearest = difflib.get_close_matches(".".join(pattern.field), known, n=1)
-    if not nearest:
-        return ""
-    return f", did you mean {_sign(pattern)}{pattern.stream}.{nearest[0]}?"
+    if nearest:
+        return f"did you mean {_sign(pattern)}{pattern.stream}.{nearest[0]}?"
+    if pattern.stream not in STREAMS:  # of several there are too many to name
+        return "the catalog that --discover writes has all fields"
+    outermost = dict.fromkeys(path for path in known if "." not in path)
+    return f"the fields of {pattern.stream} are {', '.join(outermost)}"
 
 
 def _sign(pattern: Pattern) -> str:

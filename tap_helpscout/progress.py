@@ -271,4 +271,5 @@ def _verdict(failed: list[Result]) -> str:
     if not failed:
         return "complete"
     names = ", ".join(result.name for result in failed)
-    return f"incomplete: {names}. The next run begins where they stopped"
+    they = "it" if len(failed) == 1 else "they"
+    return f"incomplete: {names}. The next run begins where {they} stopped"

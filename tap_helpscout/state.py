@@ -98,10 +98,9 @@ class State:
 
     def unknown_bookmarks(self) -> list[str]:
         """A line for each bookmark of a stream that this tap does not have."""
-        others = STREAMS.keys() - self._bookmarks.keys()
         return [
             f"{self._source}: the bookmark of {name!r} has no effect, for there is no stream of "
-            f"that name{did_you_mean(name, others)}"
+            f"that name{did_you_mean(name, STREAMS, self._bookmarks)}"
             for name in sorted(self._bookmarks.keys() - STREAMS.keys())
         ]
 

@@ -170,11 +170,10 @@ class StreamRun:
             notes.append(f"{in_words(self.outcomes.gone, 'parent')} gone meanwhile")
         if self.details and self.details.gone:
             notes.append(f"{in_words(self.details.gone, 'row')} gone meanwhile")
-        if self.error:
+        error = self.error or self._what_is_missing(pending)
+        if error:
             notes.append("incomplete")
-        return Result(
-            self.name, self.rows_written, notes, self.error or self._what_is_missing(pending)
-        )
+        return Result(self.name, self.rows_written, notes, error)
 
     def _what_is_missing(self, pending: list[int]) -> str | None:
         if pending:

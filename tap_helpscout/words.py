@@ -1,7 +1,7 @@
 """Words that many messages have: numbers with their nouns and verbs, what was probably meant."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 
 def in_words(number: int, what: str, plural: str | None = None) -> str:
@@ -14,7 +14,10 @@ def is_or_are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence on a name that is unknown: `; did you mean users?`, or nothing."""
+def did_you_mean(name: str, names: Iterable[str], taken: Container[str] = ()) -> str:
+    """The end of a sentence on a name that is unknown: `; did you mean users?`, or nothing. Of one
+    that is `taken` it is said that it stands beside the unknown one."""
     close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    if not close:
+        return ""
+    return f"; did you mean {close[0]}{', which is there too' if close[0] in taken else ''}?"

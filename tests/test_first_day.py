@@ -268,7 +268,7 @@ def test_the_last_line_tells_it_all(tap, fake):
     run = tap.run(catalog=tap.select("users", "teams"))
     assert re.fullmatch(
         r"CRITICAL done in 0:00:\d\d: 3 rows of 2 streams, \d requests, incomplete: users\. "
-        "The next run begins where they stopped",
+        "The next run begins where it stopped",
         run.log.splitlines()[-1],
     )
 
@@ -369,6 +369,13 @@ def test_a_bookmark_of_an_unknown_stream_is_told_and_the_run_goes_on(tap, name, 
     (line,) = lines_with(run, "WARNING")
     assert line.endswith(f"{name}' has no effect, for there is no stream of that name{hint}")
     assert run.bookmarks[name] == "2020-01-01T00:00:00Z"
+
+
+def test_where_the_meant_stream_has_a_bookmark_too_that_is_told(tap):
+    state = {"bookmarks": {name: "2020-01-01T00:00:00Z" for name in ("user", "users")}}
+    run = tap.good_run(state=state, catalog=tap.select("teams"))
+    (line,) = lines_with(run, "WARNING")
+    assert line.endswith("of that name; did you mean users, which is there too?")
 
 
 @pytest.mark.parametrize("what", ["config", "state", "catalog"])

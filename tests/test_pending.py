@@ -58,6 +58,7 @@ def test_the_others_go_on_and_the_next_run_asks_for_it_first(tap, fake, catalog)
         f"CRITICAL conversation_threads is incomplete: what hangs on conversation_id {key} could "
         "not be read, and is asked for first in the next run" in first.log
     )
+    assert re.search(r"INFO conversation_threads: \d+ rows, .*incomplete$", first.log, re.M)
     assert re.search("incomplete: conversation_threads. The next run", first.log.splitlines()[-1])
 
     fake.clear()

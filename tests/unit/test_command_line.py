@@ -58,6 +58,13 @@ def test_discovery_may_have_a_config() -> None:
     "argv, words",
     [
         (["config.json"], "did you mean --config config.json?"),
+        (
+            ["config.json", "state.json"],
+            "did you mean --config config.json --state state.json?",
+        ),
+        (["config.json", "prod.json"], "unexpected argument config.json"),
+        (["sync", "config.json"], "unexpected argument sync"),
+        (["config.json", "--zzz"], "no option --zzz"),
         (["/a/b/prod.json"], "did you mean --config /a/b/prod.json?"),
         (["--config", "c.json", "state.json"], "did you mean --state state.json?"),
         (["--config", "c.json", "states.jsonl"], "did you mean --state states.jsonl?"),

@@ -292,7 +292,7 @@ def test_what_failed_is_told_once_with_its_words_and_then_named(progress, cost, 
         "INFO teams: 3 rows",
         "CRITICAL users is incomplete: GET /v2/users answered 400",
         "CRITICAL done in 0:00:00: 3 rows of 2 streams, 1 request, incomplete: users. "
-        "The next run begins where they stopped",
+        "The next run begins where it stopped",
     ]
 
 
