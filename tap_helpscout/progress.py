@@ -98,10 +98,12 @@ class Progress:
         """A stream and what hangs on it are about to be read."""
         self._begin(name)
 
-    def begin_stream(self, name: str) -> None:
-        """A list is about to be read whole."""
-        self._begin(name)
-        LOGGER.info("%s: reading", name)
+    def begin_stream(self, name: str, days: int | None = None) -> None:
+        """A list is about to be read whole; `days`: of so many days, with a request and, as a rule,
+        a row each."""
+        self._begin(name, float if days else None)
+        self._counted = days
+        LOGGER.info("%s: reading%s", name, f" {in_words(days, 'day')}" if days else "")
 
     def begin_child(self, name: str, parent: str) -> None:
         """What hangs on a row is about to be read: said once of each stream."""
@@ -139,7 +141,8 @@ class Progress:
         """A row of the stream was read; `counted` is how many there are by the API's count, in all
         ranges so far."""
         self._rows += 1
-        self._counted = None if counted is None else counted - self._counted_before
+        if counted is not None:
+            self._counted = counted - self._counted_before
         self.say_if_due()
 
     def say_if_due(self) -> None:

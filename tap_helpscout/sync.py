@@ -11,7 +11,7 @@ from tap_helpscout.config import Config
 from tap_helpscout.errors import ApiError
 from tap_helpscout.long_lists import LongLists
 from tap_helpscout.progress import Progress, Result
-from tap_helpscout.reading.days import first_day, read_days
+from tap_helpscout.reading.days import first_day, number_of_days, read_days
 from tap_helpscout.reading.lists import GONE, Patience, fetch_listed, read_children, read_listed
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.windows import Batch
@@ -136,7 +136,6 @@ class Sync:
                 if root.stream.is_windowed:
                     self._long_lists.read(root, context)
                 else:
-                    self._progress.begin_stream(root.name)
                     self._walk.walk(root, self._batches(root, context), context)
         except ApiError as error:
             root.fail(str(error))
@@ -146,8 +145,10 @@ class Sync:
 
     def _batches(self, root: StreamRun, context: Context) -> Iterator[Batch]:
         if not root.stream.day_column:
+            self._progress.begin_stream(root.name)
             return self._listed(root.stream, context)
         first = first_day(self._config.start_date, root.start)
+        self._progress.begin_stream(root.name, number_of_days(first, self._run_start))
         return read_days(self._client, root.stream, context, first, self._run_start)
 
     def _listed(self, stream: Stream, context: Context) -> Iterator[Batch]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from tap_helpscout.check.report import Line, Status, count, counted, failed, or_failed
 from tap_helpscout.check.tree_check import COUNTED_MAILBOXES, TreeCheck
 from tap_helpscout.errors import ApiError
-from tap_helpscout.reading.days import beginning_of_day, days_between, fetch_day, first_day
+from tap_helpscout.reading.days import beginning_of_day, fetch_day, first_day, number_of_days
 from tap_helpscout.reading.lists import Meaning, fetch_listed, id_to_ask_for
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.probes import Ask
@@ -58,7 +58,7 @@ class ListCheck(TreeCheck):
 
     def _days(self, root: StreamRun) -> Line:
         first = first_day(self._start_date, None)
-        days = sum(1 for _ in days_between(first, self._end))
+        days = number_of_days(first, self._end)
         fetch_day(self._client, root.stream, self._context, beginning_of_day(self._end))
         self._size.add(days, days)
         words = f"{in_words(days, 'day')} since {first:%Y-%m-%d}, a request each"

@@ -66,5 +66,10 @@ def read_days(
 
 def days_between(first: datetime, last: datetime) -> Iterator[datetime]:
     """The first second of each day from `first` on, up to that of `last`."""
-    for number in range((last - first).days + 1):
+    for number in range(number_of_days(first, last)):
         yield first + number * DAY
+
+
+def number_of_days(first: datetime, last: datetime) -> int:
+    """How many those are."""
+    return (last - first).days + 1

@@ -131,6 +131,17 @@ def test_the_time_left_knows_the_limit(progress, clock, cost, caplog):
     assert 80 < time_left(line) < 100  # 90 more requests
 
 
+def test_of_a_report_of_days_the_days_are_what_is_to_come(progress, clock, cost, caplog):
+    cost.allowed = 60
+    progress.begin_stream("company_report", days=400)
+    cost.requests_sent = 101
+    rows(progress, clock, 100, 1)
+    begun, line, *_ = said(caplog)
+    assert begun == "INFO company_report: reading 400 days"
+    assert "company_report: 30 of 400 rows (8 %), 1 row/s, " in line
+    assert time_left(line) == pytest.approx(370, rel=0.1)
+
+
 @pytest.mark.parametrize("allowed, seconds", [(60, 100), (360, 6)])
 def test_the_first_row_tells_the_time_left_whatever_was_asked_before_it(
     progress, clock, cost, caplog, allowed, seconds
