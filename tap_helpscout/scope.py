@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import singer
 
@@ -11,6 +10,7 @@ from tap_helpscout.client import Client
 from tap_helpscout.errors import ApiError
 from tap_helpscout.files import ConfigError
 from tap_helpscout.reading.lists import read_listed
+from tap_helpscout.reading.pages import whole_number
 from tap_helpscout.reading.probes import Ask, probe_mailbox_filter
 from tap_helpscout.reading.windows import Batch
 from tap_helpscout.streams import MAILBOX_LIST, Row, Stream
@@ -132,14 +132,14 @@ class Scope:
         """
         if not self.is_limited or not parent.mailbox_field:
             return True
-        row: Any = {"id": parent_id}
-        if parent.mailbox_field not in row:
-            try:
-                row = self._client.get(f"{parent.path}/{parent_id}", tries=tries)
-            except ApiError as error:
-                if error.status != MERGED:
-                    raise
-                return True  # its children are answered by 404
+        if parent.mailbox_field == "id":  # it is an inbox
+            return parent_id in self._wanted
+        try:
+            row = self._client.get(f"{parent.path}/{parent_id}", tries=tries)
+        except ApiError as error:
+            if error.status != MERGED:
+                raise
+            return True  # its children are answered by 404
         return isinstance(row, dict) and _is_of(parent, row, self._wanted)
 
 
@@ -172,11 +172,7 @@ def _is_of(stream: Stream, row: Row, mailboxes: Collection[int]) -> bool:
 
 def _id_of(stream: Stream, row: Row) -> int | None:
     """The inbox of a row, None where the row does not say."""
-    value = row.get(stream.mailbox_field) if stream.mailbox_field else None
-    try:
-        return None if value is None or isinstance(value, bool) else int(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
+    return whole_number(row.get(stream.mailbox_field)) if stream.mailbox_field else None
 
 
 def _in_words(ids: Collection[int]) -> str:

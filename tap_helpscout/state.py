@@ -114,9 +114,10 @@ class State:
         self._start_dates[name] = format_datetime(start_date)
 
     def bookmark(self, name: str) -> datetime | None:
-        """A stream's bookmark, None where it has none yet."""
+        """A stream's bookmark in whole seconds, as ranges are asked for; None where it has none
+        yet."""
         date = self._bookmarks.get(name)
-        return parse_datetime(date) if date else None
+        return parse_datetime(date).replace(microsecond=0) if date else None
 
     def advance(self, name: str, to: datetime) -> None:
         """Moves a bookmark, never backwards."""

@@ -168,6 +168,45 @@ def test_pages_embeds_and_dates(account, tmp_path, options, words):
         assert words is None or words in log, log
 
 
+@pytest.mark.parametrize("finds", ["nothing", "everything"])
+def test_the_filter_of_spam_is_proved_by_itself(account, tmp_path, finds):
+    options = {"status_all_has_spam": False, "spam_query_finds": finds}
+    with FakeHelpScout(account, page_sizes=PAGE_SIZES, **options) as fake:
+        for key in fake.conversation_ids[::4]:
+            fake.touch(key, at=fake.modified(key), status="spam")
+        log = runs(Tap(fake, tmp_path))
+        told = f"conversations: the date filter `query` {PLAIN}"
+        assert told in log and log.count(PLAIN) == log.count(told), log
+
+
+@pytest.mark.parametrize("has_spam", [True, False])
+@pytest.mark.parametrize("path, moved", [("status=spam", "spam"), ("number=", "active")])
+def test_what_becomes_spam_or_none_in_between_says_nothing_of_the_list(
+    account, tmp_path, path, moved, has_spam
+):
+    """The list's first page is asked for, then that of spam, then the list for one of spam."""
+    options = {"page_sizes": {**PAGE_SIZES, None: 20}, "status_all_has_spam": has_spam}
+    with FakeHelpScout(account, **options) as fake:
+        for key in fake.conversation_ids:  # the oldest are none of spam, but for one
+            is_spam = key in fake.conversation_ids[30:38]
+            fake.touch(key, at=fake.modified(key), status="spam" if is_spam else "active")
+
+        def move(own):
+            rows = sorted(own.conversation_ids, key=own.modified)
+            status = {"spam": "active", "active": "spam"}[moved]
+            key = next(key for key in rows if own.conversation(key)["status"] == status)
+            own.touch(key, at=own.modified(key), status=moved)
+
+        step = fake.before(move, path=path)
+        tap, target = Tap(fake, tmp_path), Target()
+        target.load(tap.good_run(catalog=tap.select(*STREAMS[:2])))
+        assert step.hits or has_spam
+        step.times = step.hits
+        fake.clock_offset += 1200
+        target.load(tap.good_run(catalog=tap.select(*STREAMS[:2]), state=target.state))
+        assert not target.lacks(fake, *STREAMS[:2])
+
+
 @pytest.mark.parametrize("past", ["404", "empty"])
 def test_threads_that_are_deleted_while_they_are_listed(account, tmp_path, past):
     page_sizes = {**PAGE_SIZES, "threads": 3}

@@ -194,13 +194,9 @@ class EmbedVerifier:
         return bool(children) and self.embed.may_be_whole(parent, children)
 
     def waits_for(self, parent: Row) -> bool:
-        """Whether the listing of this parent is waited for, since it may decide how all that
-        follow are read."""
-        return (
-            self.state is EmbedState.UNVERIFIED
-            and not self._has_matched_telling
-            and self.count_telling(self.embedded(parent)) > 0
-        )
+        """Whether the listing of this parent, which is compared, is waited for, since it may decide
+        how all that follow are read."""
+        return not self._has_matched_telling and self.count_telling(self.embedded(parent)) > 0
 
     def requests_for(self, parents: int, sample: list[Row] | None = None) -> float:
         """About how many requests the children of so many further parents will take: for those that

@@ -100,7 +100,8 @@ def read_children(
             comparison.finish()
         yield Batch([], missing=reading.missing)
 
-    blocks = verifier is not None and verifier.waits_for(parent)
+    is_compared = treatment is Treatment.LIST_AND_COMPARE
+    blocks = verifier is not None and is_compared and verifier.waits_for(parent)
     return ChildRows(batches(), Load(requests=1, rows=0, blocks=blocks))
 
 

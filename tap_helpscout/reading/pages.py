@@ -25,6 +25,7 @@ Fetch = Callable[[PageParams], "Page"]
 FIRST: PageParams = MappingProxyType({})
 # How a page is refused that is not there, past the end of its list or of one that has shrunk.
 NO_SUCH_PAGE = (400, 404, 410, 416, 422)
+MOST = 2**63 - 1  # our choice: a count or an id that is larger is none that anybody stores
 MAX_IN_VAIN = 5  # our choice: where so many pages bring nothing, the list does not go on
 
 
@@ -128,7 +129,8 @@ def whole_number(value: Any) -> int | None:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if 0 <= number == float(value) else None
+    is_whole = not isinstance(value, float) or number == value
+    return number if is_whole and 0 <= number <= MOST else None
 
 
 def _next_link(path: str, body: dict[str, Any]) -> PageParams | None:

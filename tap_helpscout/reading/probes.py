@@ -8,6 +8,7 @@ may be ignored, refused, or count otherwise than it lists. So a run asks before 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import singer
 
@@ -15,7 +16,7 @@ from tap_helpscout.dates import datetime_or_none, format_datetime, seconds_befor
 from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.windows import Window
-from tap_helpscout.streams import HiddenRows
+from tap_helpscout.streams import HiddenRows, Row
 from tap_helpscout.words import in_words
 
 LOGGER = singer.get_logger()
@@ -36,6 +37,9 @@ EMPTY_RANGES = tuple(
 NO_MAILBOX = "2147483647"
 # How a parameter is refused that names an inbox which is not there, or not for this user.
 NO_SUCH_MAILBOX = (400, 403, 404, 410, 422)
+# Our choice, so that --check asks little: of how many inboxes one must have fewer rows than the
+# whole list, to show that a filter holds.
+PROBED_MAILBOXES = 3
 OLDEST_FIRST = {"sortField": "modifiedAt", "sortOrder": "asc"}
 NEWEST_FIRST = {"sortField": "modifiedAt", "sortOrder": "desc"}
 
@@ -54,11 +58,6 @@ def range_params(window: Window) -> dict[str, str]:
     """The closed filter: what was modified within a window."""
     low = format_datetime(seconds_before(window.low, RANGE_MARGIN))
     return {"query": f"(modifiedAt:[{low} TO {format_datetime(window.high)}])"}
-
-
-# Our choice, so that --check asks little: of how many inboxes one must have fewer rows than the
-# whole list, to show that a filter holds.
-PROBED_MAILBOXES = 3
 
 
 class DateFilterStopped(Exception):
@@ -151,10 +150,16 @@ def check_dates(page: Page, window: Window, settled: datetime) -> None:
 def list_has_hidden_rows(ask: Ask, hidden: HiddenRows, rows: Page, first: Page) -> bool:
     """Whether a list brings the rows that could be hidden from it; `first` is its first page.
 
-    Where the list is longer than that, one row is looked for with the parameter that finds it.
+    Where the list is longer than that, one row is looked for with the parameter that finds it. A
+    row that was hidden, or shown, between the two requests is in both answers, and proves nothing:
+    it must look hidden in both.
     """
-    ids = {row.get("id") for row in rows.rows}
-    if any(row.get("id") in ids for row in first.rows):
+
+    def look(row: Row) -> tuple[Any, ...]:
+        return (row.get("id"), *(row.get(name) for name in hidden.params))
+
+    looks = [look(row) for row in rows.rows]
+    if any(look(row) in looks for row in first.rows):
         return True
     if first.is_whole_list:
         return False
@@ -165,7 +170,7 @@ def list_has_hidden_rows(ask: Ask, hidden: HiddenRows, rows: Page, first: Page) 
         if error.status in NOT_AN_ANSWER:
             raise
         return False
-    return any(one.get("id") == row.get("id") for one in found.rows)
+    return any(look(one) == look(row) for one in found.rows)
 
 
 def probe_mailbox_filter(ask: Ask, param: str, mailboxes: Sequence[int]) -> Finding:

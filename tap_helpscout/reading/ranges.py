@@ -60,7 +60,8 @@ class RangeReader:
         self._list = ListRequests(client, stream, verifier, params)
         # The rows that the list may leave out, as a list of their own.
         self._hidden_list = self._list.and_params(stream.hidden.params) if stream.hidden else None
-        self._filter: FilterFinding | None = None
+        # A filter that holds for one of the two may not hold for the other.
+        self._filters: dict[ListRequests, FilterFinding] = {}
         self.counted: int | None = None
         """How many rows the API counted in what is read for the range, before it was read."""
         self._page_size = 1
@@ -92,10 +93,12 @@ class RangeReader:
         return self._date_filter(self._list, first, window)
 
     def _date_filter(self, requests: ListRequests, first: Page, window: Window) -> FilterFinding:
-        if self._filter is None:
-            self._filter = probe_date_filter(requests.probe_together, first, window)
-            return self._filter
-        return FilterFinding(self._filter.holds, self._filter.words)
+        known = self._filters.get(requests)
+        if known:
+            return FilterFinding(known.holds, known.words)
+        found = probe_date_filter(requests.probe_together, first, window)
+        self._filters[requests] = found
+        return found
 
     def hidden_rows(self, window: Window, first: Page) -> Page | None:
         """The first page of the rows that the list leaves out; None where there are none, or where
@@ -156,7 +159,7 @@ class RangeReader:
 
         Raises ApiError where not every row can be read.
         """
-        if not (self._filter and self._filter.holds):
+        if not any(finding.holds for finding in self._filters.values()):
             return
         window = Window(self._settled, end)
         yield from _without_ends(self._read_plain(self._list, window))
@@ -171,7 +174,7 @@ class RangeReader:
                 yield from self._read_in_windows(requests, window, finding.page)
                 return
             except DateFilterStopped as stopped:
-                finding = self._filter = FilterFinding(False, str(stopped))
+                finding = self._filters[requests] = FilterFinding(False, str(stopped))
                 yield Batch([], reopens=window)
         LOGGER.warning(
             "%s: the date filter `query` cannot be relied on (%s): the list is read page after "
@@ -231,7 +234,9 @@ def _without_ends(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 def _check_shortfall(requests: ListRequests, window: Window, rows_read: int) -> None:
     """Windows have brought fewer rows than were counted before: rows that were edited or deleted
-    meanwhile, if the other filter counts no more than came. Raises DateFilterStopped if it does."""
+    meanwhile, if the other filter counts no more than came. Raises DateFilterStopped if it does,
+    also where both count a row that no list has: the plain way tells, at the cost of reading the
+    range again."""
     since, later = (
         requests.probe({**OLDEST_FIRST, **since_params(low)}).total
         for low in (window.low, window.high)

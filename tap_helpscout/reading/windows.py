@@ -115,11 +115,10 @@ class WindowPlanner:
         """The window to ask for now: all that is left before the nearest known high if that fits,
         else as much as would fit if rows came as they did last."""
         nearest = self._ahead[-1]
-        seconds = (nearest.high - self._low).total_seconds()
+        seconds, high = (nearest.high - self._low).total_seconds(), nearest.high
         if nearest.pages > WINDOW_PAGES and seconds > NARROWEST_SECONDS:
             likely = max(TARGET_PAGES * self._seconds_per_page, NARROWEST_SECONDS)
-            seconds = min(likely, LARGEST_SHARE * seconds)
-        high = self._low + timedelta(seconds=int(seconds))
+            high = self._low + timedelta(seconds=int(min(likely, LARGEST_SHARE * seconds)))
         return Window(self._low, self._settled if self._low < self._settled < high else high)
 
     def judge(self, window: Window, pages: int) -> bool:

@@ -247,14 +247,15 @@ class Api(Account):
         habits = self.habits.of_list(name)
         since, parts = query.date("modifiedSince"), query.ranges()
         ranges = {"modifiedAt": EVER, "createdAt": EVER}
-        if parts and self._heeds_query(query, habits):
-            if habits.query_finds == "error":
+        finds = self._query_finds(query, habits)
+        if parts and finds != "everything":
+            if finds == "error":
                 raise internal_error()
-            if habits.query_finds == "forbidden":
+            if finds == "forbidden":
                 raise Refused(problem(403, "Access denied"))
-            if habits.query_finds == "refused":
+            if finds == "refused":
                 raise bad_request("query", "cannot be understood", query.params["query"])
-            if habits.query_finds == "nothing":
+            if finds == "nothing":
                 return {**ranges, "modifiedAt": EVER[::-1]}
             for field, start, end in parts:
                 start = None if habits.query_start_ignored else later(start, habits.from_inclusive)
@@ -265,14 +266,16 @@ class Api(Account):
             ranges["modifiedAt"] = narrowed(ranges["modifiedAt"], since, None)
         return ranges
 
-    def _heeds_query(self, query: Query, habits: Habits) -> bool:
-        if habits.query_finds == "everything":
-            return False
+    def _query_finds(self, query: Query, habits: Habits) -> str:
+        """What becomes of the query of this request, as in `query_finds`."""
         if habits.query_ignored_beside_since and "modifiedSince" in query.params:
-            return False
-        if habits.query_works_until is None:
-            return True
-        return self._queries_so_far(query.path) <= habits.query_works_until
+            return "everything"
+        works_until = habits.query_works_until
+        if works_until is not None and self._queries_so_far(query.path) > works_until:
+            return "everything"
+        if query.params.get("status") == "spam" and habits.spam_query_finds:
+            return habits.spam_query_finds
+        return habits.query_finds
 
     def _queries_so_far(self, path: str) -> int:
         """How many requests of this path had a query; the server has the log."""

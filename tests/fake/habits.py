@@ -47,6 +47,7 @@ class Habits:
     query_finds: Literal["range", "nothing", "everything", "error", "refused", "forbidden"] = (
         "range"
     )
+    spam_query_finds: Literal["nothing", "everything"] | None = None  # of status=spam, if not alike
     sort_ignored: bool = False  # newest created first, customers by id, whatever is asked for
     status_all_has_spam: bool = True
     customers_mailbox_ignored: bool = False  # whatever habit_lists says

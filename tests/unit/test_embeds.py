@@ -16,8 +16,9 @@ from tap_helpscout.reading.embeds import (
     EmbedVerifier,
     Treatment,
 )
+from tap_helpscout.reading.lists import read_children
 from tap_helpscout.streams import STREAMS
-from tests.unit.lists import at
+from tests.unit.lists import InProcessClient, at
 
 EMBED = STREAMS["conversation_threads"].embed
 USE, LIST, COMPARE = Treatment.USE, Treatment.LIST, Treatment.LIST_AND_COMPARE
@@ -55,6 +56,16 @@ def conversation(*threads, key=7, count=None, kind="email"):
 
 WHOLE = conversation(*EVERY_KIND)
 PLAIN = conversation(thread(50), key=8)
+
+
+@pytest.mark.parametrize("kind, waits", [("email", True), ("chat", False)])
+def test_only_a_listing_that_is_compared_is_waited_for(verifier, kind, waits):
+    """A chat's threads are listed in any case, and decide nothing."""
+    parent = conversation(*EVERY_KIND, kind=kind)
+    verifier.note_page([parent])
+    threads, client = STREAMS["conversation_threads"], InProcessClient(is_lazy=True)
+    children = read_children(client, threads, {"conversation_id": "7"}, parent, verifier)
+    assert children.is_listed and children.load.blocks is waits
 
 
 def compare(verifier, parent, listed):

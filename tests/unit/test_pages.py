@@ -3,7 +3,14 @@
 import pytest
 
 from tap_helpscout.errors import ApiError
-from tap_helpscout.reading.pages import FIRST, Page, PageTrail, fetch_if_there, parse_page
+from tap_helpscout.reading.pages import (
+    FIRST,
+    Page,
+    PageTrail,
+    fetch_if_there,
+    parse_page,
+    whole_number,
+)
 from tap_helpscout.streams import STREAMS
 from tests.unit.lists import page_of, row
 
@@ -39,10 +46,19 @@ def test_counts_may_be_text_or_floats(count):
     assert (page.total, page.pages) == (2, 2)
 
 
-@pytest.mark.parametrize("count", [None, "two", -1, 2.5, True, [], {}, 1e400])
+@pytest.mark.parametrize(
+    "count",
+    [None, "two", "2.0", -1, 2.5, True, [], {}, 1e400, 10**400, 2**63],
+    ids=lambda count: str(count)[:20],
+)
 def test_a_count_that_is_none_is_not_known(count):
     page = parse_page(USERS, body(counts=(count, count)), FIRST)
     assert (page.total, page.pages) == (None, None)
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63 - 1])
+def test_a_whole_number_is_not_taken_through_a_float(number):
+    assert whole_number(number) == whole_number(str(number)) == number
 
 
 @pytest.mark.parametrize("embedded", [..., {}, []])

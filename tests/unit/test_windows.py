@@ -1,6 +1,7 @@
 """Windows: how a range is cut, and that no row falls between two of them."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -54,6 +55,15 @@ def test_what_is_left_is_taken_at_once_where_it_fits():
     one = planner(1000, 30)
     first = one.next_window()
     assert one.judge(first, 20) and one.next_window() == Window(first.high, at(1000))
+
+
+def test_a_range_that_ends_within_a_second_ends_all_the_same():
+    high = at(1000) + timedelta(seconds=0.5)
+    one = WindowPlanner(Window(at(0), high), at(2000), 2 * WINDOW_PAGES)
+    for _ in range(20):
+        if not one.is_done:
+            one.judge(one.next_window(), 5)
+    assert one.is_done and one.low == high
 
 
 def test_a_second_is_not_cut_whatever_it_holds():
