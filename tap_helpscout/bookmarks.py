@@ -8,7 +8,7 @@ import singer
 from tap_helpscout.clock import ApiClock
 from tap_helpscout.config import Config
 from tap_helpscout.dates import format_datetime, seconds_before
-from tap_helpscout.reading.windows import Batch, Window
+from tap_helpscout.reading.batches import Batch, Window
 from tap_helpscout.state import State
 from tap_helpscout.stream_run import Activity, StreamRun
 from tap_helpscout.versions import Versions

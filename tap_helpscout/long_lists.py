@@ -13,8 +13,8 @@ from tap_helpscout.client import Client
 from tap_helpscout.config import Config
 from tap_helpscout.dates import seconds_before
 from tap_helpscout.progress import Progress
+from tap_helpscout.reading.batches import Batch, Window
 from tap_helpscout.reading.ranges import RangeReader
-from tap_helpscout.reading.windows import Batch, Window
 from tap_helpscout.records import RecordWriter
 from tap_helpscout.scope import Scope, in_turn, mailbox_params, partial_batches
 from tap_helpscout.state import State

@@ -11,7 +11,7 @@ from typing import Protocol
 import singer
 
 from tap_helpscout.dates import format_datetime
-from tap_helpscout.reading.windows import Window
+from tap_helpscout.reading.batches import Window
 from tap_helpscout.terminal import StatusLine
 from tap_helpscout.words import in_words
 

@@ -9,10 +9,10 @@ import singer
 from tap_helpscout.client import Client
 from tap_helpscout.errors import ApiError
 from tap_helpscout.files import ConfigError
+from tap_helpscout.reading.batches import Batch
 from tap_helpscout.reading.lists import read_listed
 from tap_helpscout.reading.pages import whole_number
 from tap_helpscout.reading.probes import Ask, probe_mailbox_filter
-from tap_helpscout.reading.windows import Batch
 from tap_helpscout.streams import MAILBOX_LIST, Row, Stream
 
 LOGGER = singer.get_logger()

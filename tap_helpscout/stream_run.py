@@ -14,7 +14,7 @@ from tap_helpscout.findings import Findings
 from tap_helpscout.progress import Result
 from tap_helpscout.reading.details import RowDetails
 from tap_helpscout.reading.embeds import EmbedVerifier
-from tap_helpscout.reading.lists import SOME_GONE, ChildOutcomes
+from tap_helpscout.reading.outcomes import SOME_GONE, ChildOutcomes
 from tap_helpscout.selection import SelectedStream
 from tap_helpscout.streams import Row, Stream, children_of
 from tap_helpscout.transform import to_record

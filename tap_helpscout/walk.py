@@ -14,8 +14,9 @@ from tap_helpscout.files import ConfigError
 from tap_helpscout.output import OutputError
 from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.progress import Progress
-from tap_helpscout.reading.lists import ChildRows, Meaning, id_to_ask_for, read_children
-from tap_helpscout.reading.windows import Batch
+from tap_helpscout.reading.batches import Batch
+from tap_helpscout.reading.lists import ChildRows, id_to_ask_for, read_children
+from tap_helpscout.reading.outcomes import Meaning
 from tap_helpscout.records import RecordWriter
 from tap_helpscout.state import State
 from tap_helpscout.stream_run import Activity, Context, StreamRun

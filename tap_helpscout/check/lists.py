@@ -6,7 +6,8 @@ from tap_helpscout.check.report import Line, Status, count, counted, failed, or_
 from tap_helpscout.check.tree_check import COUNTED_MAILBOXES, TreeCheck
 from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.days import beginning_of_day, fetch_day, first_day, number_of_days
-from tap_helpscout.reading.lists import Meaning, fetch_listed, id_to_ask_for
+from tap_helpscout.reading.lists import fetch_listed, id_to_ask_for
+from tap_helpscout.reading.outcomes import Meaning
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.probes import Ask
 from tap_helpscout.stream_run import Context, StreamRun

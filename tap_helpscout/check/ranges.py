@@ -7,12 +7,12 @@ from typing import Any
 from tap_helpscout.check.report import Line, Status, count, counted, or_failed
 from tap_helpscout.check.tree_check import COUNTED_MAILBOXES, TreeCheck
 from tap_helpscout.dates import seconds_before
+from tap_helpscout.reading.batches import Window
 from tap_helpscout.reading.completeness import read_until_complete
 from tap_helpscout.reading.embeds import Comparison, EmbedState, EmbedVerifier
 from tap_helpscout.reading.lists import fetch_listed
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.ranges import RangeReader
-from tap_helpscout.reading.windows import Window
 from tap_helpscout.stream_run import StreamRun
 from tap_helpscout.streams import Row, Stream
 from tap_helpscout.words import in_words

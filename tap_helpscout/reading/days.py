@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from tap_helpscout.client import Client
 from tap_helpscout.dates import format_datetime, seconds_before
 from tap_helpscout.prefetch import Load, prefetch
+from tap_helpscout.reading.batches import Batch, Window
 from tap_helpscout.reading.lists import fetch_listed
-from tap_helpscout.reading.windows import Batch, Window
 from tap_helpscout.streams import Row, Stream
 
 DAY = timedelta(days=1)

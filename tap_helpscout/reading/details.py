@@ -9,7 +9,7 @@ import singer
 from tap_helpscout.client import TRIES, Client
 from tap_helpscout.errors import MISSING_ADVICE, ApiError
 from tap_helpscout.prefetch import Load, prefetch
-from tap_helpscout.reading.lists import GONE
+from tap_helpscout.reading.outcomes import GONE
 from tap_helpscout.redaction import printable
 from tap_helpscout.streams import Detail, Row, Stream
 

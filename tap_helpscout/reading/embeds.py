@@ -6,6 +6,7 @@ https://developer.helpscout.com/mailbox-api/endpoints/conversations/list
 So embedded children are compared with listed ones before any is used, and later now and then.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from enum import Enum, auto
@@ -96,6 +97,7 @@ class EmbedVerifier:
         # By the API's clock; a thread that was written since then may have come after its page.
         self.run_start: datetime | None = None
         self.state = EmbedState.UNVERIFIED
+        self._lock = threading.Lock()  # for what changes the state, from any thread
         self._has_worked = False
         self._failures = 0
         self._numbers, self._sizes = CutDetector(), CutDetector()
@@ -139,16 +141,16 @@ class EmbedVerifier:
         self._noted_to_list += self._count_to_list(parents)
         self._verify_if_enough()
 
-    def look_ahead(self, pages: Iterator[T]) -> Iterator[T]:
-        """The same pages, the first of them once every kind has been seen, or so many were read.
+    def look_ahead(self, batches: Iterator[T]) -> Iterator[T]:
+        """The same batches, the first of them once every kind has been seen, or so many were read.
 
-        Raises ApiError where a page cannot be read, after those before it.
+        Raises ApiError where one cannot be read, after those before it.
         """
         held: list[T] = []
         failure = None
         try:
-            for page in pages:
-                held.append(page)
+            for batch in batches:
+                held.append(batch)
                 if not self._misses_kinds or len(held) >= PAGES_AHEAD:
                     break
         except ApiError as error:
@@ -156,7 +158,7 @@ class EmbedVerifier:
         yield from held
         if failure:
             raise failure
-        yield from pages
+        yield from batches
 
     @property
     def _misses_kinds(self) -> bool:
@@ -238,12 +240,15 @@ class EmbedVerifier:
 
     def _verify_if_enough(self) -> None:
         is_shown = not self._unshown_kinds or self._matches >= ENOUGH_MATCHES
-        if self.state is EmbedState.UNVERIFIED and self._has_matched_telling and is_shown:
-            self.state = EmbedState.VERIFIED
-            LOGGER.info("embedded %s match the listed ones: they are used", self.embed.name)
+        with self._lock:
+            if self.state is EmbedState.UNVERIFIED and self._has_matched_telling and is_shown:
+                self.state = EmbedState.VERIFIED
+                LOGGER.info("embedded %s match the listed ones: they are used", self.embed.name)
 
     def _disable(self, why: str) -> None:
-        if self.state is not EmbedState.DISABLED:
+        with self._lock:
+            if self.state is EmbedState.DISABLED:
+                return
             self.state = EmbedState.DISABLED
             self.why_disabled = why
             LOGGER.warning(

@@ -180,26 +180,26 @@ def announced_pages(client: Client, fetch: Fetch, first: Page) -> Iterator[Futur
 
 class NextLinks:
     """The `next` links of the pages of a pass: where rows are not counted, they tell whether a page
-    that was refused should have been there."""
+    that was refused should have been there. They are believed if the first page has one, and no
+    page with rows follows one without."""
 
     def __init__(self) -> None:
-        self._lead_to_the_end = False
+        self._are_reliable = False
         self._last: Page | None = None
 
     def add(self, page: Page) -> None:
         """Takes note of the next page that was read."""
         if self._last and not self._last.next and page.rows:
-            self._lead_to_the_end = False  # they ended before the list did
+            self._are_reliable = False
         elif page.next and not self._last:
-            self._lead_to_the_end = True
+            self._are_reliable = True
         self._last = page
 
     @property
     def another_page_is_due(self) -> bool:
-        """Whether a page must follow the last one, or may: where the links do not lead to the end
-        of the list, they do not tell it."""
+        """Whether a page must follow the last one, or may: unreliable links do not tell."""
         has_next = self._last is not None and self._last.next is not None
-        return has_next or not self._lead_to_the_end
+        return has_next or not self._are_reliable
 
 
 class PageTrail:

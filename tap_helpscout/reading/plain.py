@@ -2,7 +2,8 @@
 
 It is taken where the closed date filter is not proved. An edited or new row moves to the front and
 pushes the others back: rows repeat, and none is skipped. Only rows that disappear pull others
-forward, by at most as many places as the total fell between two pages; so many rows are read again.
+forward: where the total has fallen by three between two pages, up to three rows may have been
+skipped, and the reader goes back by three, in whole pages.
 """
 
 import math
@@ -15,7 +16,9 @@ from tap_helpscout.reading.completeness import Reading, Verdict, is_the_end
 from tap_helpscout.reading.pages import NextLinks, Page
 from tap_helpscout.streams import Row, RowKey, Stream
 
-MAX_PASSES = 20  # our choice: more than one is needed only where totals or the order are wrong
+# Our choice: more than one is needed only where totals or the order are wrong. Fewer than elsewhere
+# (completeness.py), for these lists are long.
+MAX_PASSES = 20
 
 
 class NewestFirst:

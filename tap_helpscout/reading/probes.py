@@ -14,8 +14,8 @@ import singer
 
 from tap_helpscout.dates import datetime_or_none, format_datetime, seconds_before
 from tap_helpscout.errors import ApiError
+from tap_helpscout.reading.batches import Window
 from tap_helpscout.reading.pages import Page
-from tap_helpscout.reading.windows import Window
 from tap_helpscout.streams import HiddenRows, Row
 from tap_helpscout.words import in_words
 
@@ -50,14 +50,14 @@ AskTogether = Callable[[Sequence[Mapping[str, str]]], list[Page]]
 
 
 def since_params(low: datetime) -> dict[str, str]:
-    """The open filter: what was modified at `low` or later."""
-    return {"modifiedSince": format_datetime(seconds_before(low, SINCE_MARGIN))}
+    """The open filter: what was modified at `low` or later, oldest first."""
+    return {**OLDEST_FIRST, "modifiedSince": format_datetime(seconds_before(low, SINCE_MARGIN))}
 
 
 def range_params(window: Window) -> dict[str, str]:
-    """The closed filter: what was modified within a window."""
+    """The closed filter: what was modified within a window, oldest first."""
     low = format_datetime(seconds_before(window.low, RANGE_MARGIN))
-    return {"query": f"(modifiedAt:[{low} TO {format_datetime(window.high)}])"}
+    return {**OLDEST_FIRST, "query": f"(modifiedAt:[{low} TO {format_datetime(window.high)}])"}
 
 
 class DateFilterStopped(Exception):
@@ -87,8 +87,8 @@ def probe_date_filter(ask: AskTogether, plain: Page, window: Window) -> FilterFi
     try:
         whole, later, *empty = ask(
             [
-                {**OLDEST_FIRST, **range_params(window)},
-                {**OLDEST_FIRST, **since_params(window.high)},
+                range_params(window),
+                since_params(window.high),
                 *map(range_params, EMPTY_RANGES),
             ]
         )

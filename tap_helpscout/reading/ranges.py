@@ -11,13 +11,13 @@ from functools import partial
 import singer
 
 from tap_helpscout.client import Client
+from tap_helpscout.reading.batches import Batch, Window
 from tap_helpscout.reading.completeness import all_pages
 from tap_helpscout.reading.embeds import EmbedVerifier
 from tap_helpscout.reading.pages import Page, PageParams
 from tap_helpscout.reading.plain import read_newest_first
 from tap_helpscout.reading.probes import (
     NEWEST_FIRST,
-    OLDEST_FIRST,
     Ask,
     DateFilterStopped,
     FilterFinding,
@@ -29,7 +29,7 @@ from tap_helpscout.reading.probes import (
     since_params,
 )
 from tap_helpscout.reading.requests import ListRequests, Params
-from tap_helpscout.reading.windows import Batch, Window, WindowPlanner, read_windows
+from tap_helpscout.reading.windows import WindowPlanner, read_windows
 from tap_helpscout.streams import Stream
 from tap_helpscout.words import in_words
 
@@ -70,7 +70,7 @@ class RangeReader:
 
     def first_page(self, window: Window) -> Page:
         """The first page of what was modified since the window's low, oldest first."""
-        first = self._list.page({**OLDEST_FIRST, **since_params(window.low)})
+        first = self._list.page(since_params(window.low))
         self.counted = first.total  # to tell how far a run is, long before the last batch
         self._page_size = first.size or 1
         return first
@@ -86,7 +86,7 @@ class RangeReader:
 
     def ask_since(self, low: datetime) -> Ask:
         """Asks for the first page of what was modified since then, with more parameters."""
-        return self._list.and_params({**OLDEST_FIRST, **since_params(low)}).probe
+        return self._list.and_params(since_params(low)).probe
 
     def date_filter(self, first: Page, window: Window) -> FilterFinding:
         """Whether windows may be used; asked for once. `first` is the plain list's first page."""
@@ -106,7 +106,7 @@ class RangeReader:
         hidden = self._stream.hidden
         if not hidden or not self._hidden_list:
             return None
-        rows = self._hidden_list.page({**OLDEST_FIRST, **since_params(window.low)})
+        rows = self._hidden_list.page(since_params(window.low))
         if not rows.rows or list_has_hidden_rows(self._list.probe, hidden, rows, first):
             return None
         return rows
@@ -114,7 +114,7 @@ class RangeReader:
     def sample_pages(self, window: Window, first: Page, number: int) -> list[Page]:
         """So many pages spread over a list, of which `first` is the first; fewer where it does not
         give them."""
-        params = {**OLDEST_FIRST, **since_params(window.low)}
+        params = since_params(window.low)
         step = max(first.page_count // number, 1)
         numbers = range(1 + step, first.page_count + 1, step)[: number - 1]
         return [first, *(self._list.page_if_there(params, page) for page in numbers)]
@@ -188,7 +188,7 @@ class RangeReader:
         self, requests: ListRequests, window: Window, page: Page | None
     ) -> Iterator[Batch]:
         """Raises DateFilterStopped where the filter turns out not to work."""
-        page = page or requests.page({**OLDEST_FIRST, **range_params(window)})
+        page = page or requests.page(range_params(window))
         if requests is self._list:
             self.counted = page.total  # without what was modified after the range
         planner = WindowPlanner(window, self._settled, page.page_count)
@@ -209,13 +209,13 @@ class RangeReader:
     def _page_of_window(
         self, requests: ListRequests, window: Window, page_params: PageParams
     ) -> Page:
-        page = requests.page({**OLDEST_FIRST, **range_params(window)}, page_params)
+        page = requests.page(range_params(window), page_params)
         check_dates(page, window, self._settled)
         return page
 
     def _read_plain(self, requests: ListRequests, window: Window) -> Iterator[Batch]:
-        since = {**NEWEST_FIRST, **since_params(window.low)}
-        later = {**NEWEST_FIRST, **since_params(window.high)}
+        since = {**since_params(window.low), **NEWEST_FIRST}
+        later = {**since_params(window.high), **NEWEST_FIRST}
         reading = read_newest_first(
             self._stream,
             partial(requests.page_if_there, since),
@@ -237,10 +237,7 @@ def _check_shortfall(requests: ListRequests, window: Window, rows_read: int) -> 
     meanwhile, if the other filter counts no more than came. Raises DateFilterStopped if it does,
     also where both count a row that no list has: the plain way tells, at the cost of reading the
     range again."""
-    since, later = (
-        requests.probe({**OLDEST_FIRST, **since_params(low)}).total
-        for low in (window.low, window.high)
-    )
+    since, later = (requests.probe(since_params(low)).total for low in (window.low, window.high))
     if since is not None and later is not None and since - later > rows_read:
         raise DateFilterStopped(
             f"windows brought {in_words(rows_read, 'row')} of {since - later} that modifiedSince "

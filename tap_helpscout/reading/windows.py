@@ -15,6 +15,7 @@ from operator import itemgetter
 
 from tap_helpscout.client import Client
 from tap_helpscout.prefetch import Load, prefetch
+from tap_helpscout.reading.batches import Batch, Window
 from tap_helpscout.reading.completeness import read_until_complete
 from tap_helpscout.reading.pages import FIRST, Page, PageParams, announced_pages
 from tap_helpscout.streams import Row, RowKey, Stream
@@ -33,36 +34,6 @@ NARROWEST_SECONDS = 3
 # Our choice: how many windows in a row may have as many pages as the window that they were cut from
 # before it is checked whether the API still heeds the range: rows of one second look like that too.
 UNCHANGED_CUTS = 6
-
-
-@dataclass(frozen=True)
-class Window:
-    """A closed range of modification time, both ends included, in whole seconds."""
-
-    low: datetime
-    high: datetime
-
-    @property
-    def seconds(self) -> float:
-        """How long it is."""
-        return (self.high - self.low).total_seconds()
-
-
-@dataclass
-class Batch:
-    """Rows of a page that were not read before."""
-
-    rows: list[Row]
-    completes: Window | None = None
-    """They are the last of this window: everything modified within it has been read."""
-    reopens: Window | None = None
-    """This window is not complete, though it was said to be: it is read again."""
-    counted: int | None = None
-    """How many rows the API counts in the whole list, or range; with its last batch."""
-    missing: int = 0
-    """How many rows the API counts in the list and does not list; with its last batch."""
-    is_partial: bool = False
-    """They are of some inboxes only: others have still to be read of the same window."""
 
 
 @dataclass
@@ -168,7 +139,7 @@ def read_windows(
     """
     ended: set[Window] = set()
     requested = _requested_pages(client, fetch, planner, check_filter, first, ended)
-    # One less than are on their way at once: the page that is waited for counts too.
+    # The page that is waited for is one of those that may be on their way at once.
     requested = prefetch(requested, Load(requests=max(client.prefetch_depth - 1, 0)))
     # Neighbours share a few seconds: what both have is written once. A row that was edited between
     # the two has a date after `settled` now, and the next run reads it.

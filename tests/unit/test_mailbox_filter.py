@@ -3,9 +3,9 @@
 import pytest
 
 from tap_helpscout.errors import ApiError
+from tap_helpscout.reading.batches import Batch, Window
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.probes import NO_MAILBOX, probe_mailbox_filter
-from tap_helpscout.reading.windows import Batch, Window
 from tap_helpscout.scope import in_turn
 from tests.unit.lists import at
 

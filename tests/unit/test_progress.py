@@ -14,7 +14,7 @@ from tap_helpscout.progress import (
     duration,
     estimated_seconds,
 )
-from tap_helpscout.reading.windows import Window
+from tap_helpscout.reading.batches import Window
 from tap_helpscout.terminal import ERASE_LINE, StatusLine
 from tap_helpscout.words import in_words, is_or_are
 

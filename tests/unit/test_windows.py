@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_helpscout.reading.batches import Window
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.probes import DateFilterStopped, check_dates
 from tap_helpscout.reading.windows import (
     NARROWEST_SECONDS,
     UNCHANGED_CUTS,
     WINDOW_PAGES,
-    Window,
     WindowPlanner,
     read_windows,
 )

@@ -1,10 +1,10 @@
-"""What it means that the children of a parent cannot be read."""
+"""Outcomes: what it means that the children of a parent cannot be read."""
 
 import pytest
 
 from tap_helpscout.client import TRIES
 from tap_helpscout.errors import ApiError, RetriableError
-from tap_helpscout.reading.lists import (
+from tap_helpscout.reading.outcomes import (
     ALL_GONE,
     FAILURES_IN_A_ROW,
     REFUSALS,
