@@ -30,9 +30,11 @@ ENVIRONMENT = dict(os.environ)  # before a test changes it
 # Short pages, so that lists have several and windows too. Of threads and ratings there are many for
 # each conversation, and the longest has 60.
 PAGE_SIZES = {None: 4, "threads": 20, "ratings": 20}
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as below nohup, and in some CI
-    # A process that is started takes a signal that is ignored for one that is to stay so.
-    signal.signal(signal.SIGHUP, lambda *_: None)
+for _signum in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    # Ignored, as below nohup, in the background of a shell and in some CI, they would be so in the
+    # processes that the tests start.
+    if signal.getsignal(_signum) is signal.SIG_IGN:
+        signal.signal(_signum, lambda *_: None)
 USES_FORK_SERVER = os.environ.get("FORK_SERVER") != "0"  # else every run is a real process
 
 
