@@ -18,7 +18,7 @@ from tap_helpscout.prefetch import Load, prefetch
 from tap_helpscout.reading.batches import Batch, Window
 from tap_helpscout.reading.completeness import read_until_complete
 from tap_helpscout.reading.pages import FIRST, Page, PageParams, announced_pages
-from tap_helpscout.streams import Row, RowKey, Stream
+from tap_helpscout.streams import RowKey, Stream
 
 # Our choice: at most 500 conversations, so that a bookmark comes often and no page is deep. Whether
 # Help Scout limits how deep a list may be paged is not documented.
