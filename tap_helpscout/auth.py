@@ -96,8 +96,9 @@ class Tokens:
                 "account is your own"
             )
         deadline = TIMEOUTS_PER_LOCK * self._config.request_timeout
-        # A refresh token's successor comes once: nothing is to end the run in between. A message
-        # that is being written is waited for before the lock is taken: another run may need that.
+        # A refresh token's successor comes once: nothing is to end the run in between. `unbroken`
+        # comes first: it may wait for a message that is being written, and meanwhile another run
+        # may need the file's lock.
         unbroken = self._unbroken if self._config.refresh_token else contextlib.nullcontext()
         with unbroken, locked(self._path, max(deadline, SHORTEST_LOCK_DEADLINE)):
             document = self._read_again()
@@ -112,6 +113,8 @@ class Tokens:
 
     def _read_again(self) -> dict[str, Any]:
         """The config file as it is now: another run may have written new tokens to it."""
+        if _is_no_file(self._path):
+            return {}  # nor is anything saved in a pipe, and to open it again may take for ever
         try:
             return read_json(self._path, "config")
         except ConfigError:

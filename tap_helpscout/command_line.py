@@ -64,6 +64,9 @@ def parse_args(argv: Sequence[str] | None = None) -> Arguments:
             "--select goes with --discover: write a catalog with "
             "--discover --select … > catalog.json, then read with --catalog catalog.json"
         )
+    for option in ("config", "state", "catalog"):
+        if getattr(options, option) == "":
+            parser.error(f"--{option} has an empty name: is a variable of the shell unset?")
     if options.check and options.discover:
         parser.error("--check and --discover are two commands: give one of them")
     if not options.discover and not options.config:

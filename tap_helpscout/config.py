@@ -55,7 +55,9 @@ def _whole_number(low: int, high: int) -> Parser:
     def parse(value: Any) -> int:
         try:
             number = int(value)
-            is_whole = number == float(value) and not isinstance(value, bool)
+            is_whole = not isinstance(value, bool) and number == (
+                number if isinstance(value, str) else value
+            )
         except (TypeError, ValueError, OverflowError):
             is_whole = False
         if not (is_whole and low <= number <= high):

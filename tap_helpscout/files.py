@@ -7,6 +7,7 @@ import math
 import os
 import re
 import secrets
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
@@ -65,8 +66,8 @@ def read_json(path: str, what: str) -> dict[str, Any]:
 
 
 def _refuse_another_kind(document: dict[str, Any], path: str, what: str) -> None:
-    """Raises ConfigError for a file that belongs to another option: what is said else, that this
-    or that is missing in it, would lead nowhere."""
+    """Raises ConfigError for a file that belongs to another option: to list the keys that it lacks
+    would mislead."""
     kinds = [kind for kind, key in KEY_OF.items() if key in document]
     if kinds and what not in kinds:
         raise ConfigError(
@@ -90,15 +91,17 @@ def _lines_in_words(text: str, error: json.JSONDecodeError, path: str, what: str
             "has a JSON object in each of several lines, as states.jsonl has: of that the last "
             "line belongs after --state"
         )
+    # Not into the file itself, which the shell would empty first.
+    command = f"sed -n {whole[-1]}p {shlex.quote(path)} > {shlex.quote(f'{path}.last')}"
     if whole[-1] == numbers[-1]:
         return (
             "has a state in each of several lines: give the tap only the last line, as in "
-            f"tail -n 1 {path} > state.json"
+            f"{command}"
         )
     return (
         f"has a state in each of several lines, and line {numbers[-1]}, the last, is torn, as by a "
-        "power cut: give the tap the last whole one, as in "
-        f"sed -n {whole[-1]}p {path} > state.json (examples/sync.sh does so by itself)"
+        f"power cut: give the tap the last whole one, as in {command} (examples/sync.sh does so by "
+        "itself)"
     )
 
 

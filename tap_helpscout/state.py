@@ -59,9 +59,9 @@ class State:
     the listed ones: the next run lists them all.
 
     `versions` are those that were activated last. A FULL_TABLE run of a list with dates writes down
-    under `versions_in_progress` how far its new version is. If it is interrupted, what it has
-    written has that version already, and a run with another that begins at the bookmark would
-    have it taken away. So the next FULL_TABLE run goes on with the same version from `read_to`. A
+    under `versions_in_progress` how far its new version is. What an interrupted run has
+    written has the new version already. If the next run began at the bookmark with yet another
+    version, activating that would take these rows away. So the next FULL_TABLE run goes on with the same version from `read_to`. A
     run that writes the stream otherwise in between forgets it, and so does one that reads from an
     earlier datetime on: the FULL_TABLE run after that begins anew.
     """
@@ -86,7 +86,7 @@ class State:
                 name: _version_progress(one)
                 for name, one in dict(document.get("versions_in_progress") or {}).items()
             }
-            for name in self._bookmarks.keys() & STREAMS.keys():
+            for name in STREAMS:
                 self.bookmark(name)
                 self.start_date(name)
         except (AttributeError, TypeError, ValueError) as error:

@@ -98,6 +98,15 @@ def test_a_live_access_token_needs_no_lock_and_no_second_look_at_the_config(
     assert not fake.token_requests
 
 
+def test_a_config_from_a_pipe_is_not_opened_twice(tap, fake):
+    """Nobody would write to it again."""
+    pipe = tap.folder / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(f"cat {tap.config_path} > {pipe}", shell=True):
+        tap.good_run("--config", str(pipe), catalog=tap.select("users"), timeout=10)
+    assert grants(fake) == ["client_credentials"]
+
+
 @pytest.mark.parametrize(
     "dead, is_refreshing",
     [

@@ -538,6 +538,7 @@ def test_schemas_as_catalogs_have_them(schema, sent, written):
 
 
 def edited_schemas():
+    names = NAMES.filter(lambda name: "\0" not in name)  # a target makes columns of them
     kinds = st.sampled_from("null boolean object array number string integer".split())
     return st.recursive(
         st.fixed_dictionaries(
@@ -555,7 +556,7 @@ def edited_schemas():
                 {},
                 optional={
                     "type": kinds | st.lists(kinds, min_size=1, max_size=4, unique=True),
-                    "properties": st.dictionaries(NAMES, inner, max_size=3),
+                    "properties": st.dictionaries(names, inner, max_size=3),
                     "items": inner | st.lists(inner, max_size=2),
                     "additionalProperties": st.booleans() | inner,
                     "required": st.just(["z"]),

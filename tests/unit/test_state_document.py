@@ -30,6 +30,11 @@ def test_bookmarks_are_read_in_any_spelling(spelling):
     assert bookmark == datetime(2021, 3, 4, 5, 6, 7, tzinfo=timezone.utc)
 
 
+def test_a_start_date_that_is_none_is_an_error_though_its_stream_has_no_bookmark():
+    with pytest.raises(ConfigError, match="the state file s.json must look like"):
+        State({"bookmarks": {}, "start_dates": {"users": "soon"}}, "s.json")
+
+
 @pytest.mark.parametrize("nothing", [None, ""])
 def test_no_bookmark_in_any_spelling(nothing):
     assert State({"bookmarks": {"users": nothing}}, None).bookmark("users") is None
