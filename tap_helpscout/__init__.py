@@ -28,7 +28,7 @@ from tap_helpscout.sync import Sync
 
 LOGGER = singer.get_logger()
 
-NO_TARGET = "the program that reads stdout"  # a catalog or a report is written for no target
+READER = "the program that reads stdout"  # a catalog or a report is written for no target
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def write_catalog(args: Arguments) -> int:
     catalog = discover()
     if args.select:
         select_by_patterns(catalog, args.select)
-    with output_errors_in_words(NO_TARGET):
+    with output_errors_in_words(READER):
         json.dump(catalog, sys.stdout, indent=2)
         sys.stdout.flush()
     return 0
@@ -85,7 +85,7 @@ def check(args: Arguments, guard: SignalGuard) -> int:
     is_good = True
     for line in Check(client, config, selected).lines():
         is_good = is_good and line.status is not Status.FAILED
-        with output_errors_in_words(NO_TARGET):
+        with output_errors_in_words(READER):
             print(line, flush=True)
     return 0 if is_good else 1
 

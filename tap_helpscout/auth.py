@@ -22,7 +22,8 @@ from typing import Any, TypeGuard
 from tap_helpscout.config import Config
 from tap_helpscout.dates import datetime_or_none, format_datetime
 from tap_helpscout.errors import ApiError, RetriableError, UnauthorizedError, credentials_advice
-from tap_helpscout.files import ConfigError, locked, read_json, replace_json
+from tap_helpscout.files import ConfigError, read_json
+from tap_helpscout.replacing import locked, replace_json
 from tap_helpscout.transport import Transport
 
 TOKEN_PATH = "/v2/oauth2/token"

@@ -1,7 +1,6 @@
 """The settings of config.json: what each may be, and what it is when it is left out."""
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 from tap_helpscout.dates import parse_datetime
 from tap_helpscout.files import ConfigError
+from tap_helpscout.words import did_you_mean
 
 # Tokens go there: unencrypted to this machine only.
 URL = re.compile(
@@ -166,12 +166,9 @@ def misspelt(document: Mapping[str, Any], path: str) -> list[str]:
     unset = [name for name in names if _is_absent(document.get(name))]
     lines = []
     for key in document.keys() - set(names):
-        close = _close(key, unset) or _close(key, names)
-        if close and key.isprintable():
-            too = "" if close[0] in unset else ", which is set too"
-            lines.append(f"{path}: {key} is not a setting; did you mean {close[0]}{too}?")
+        hint = did_you_mean(key.lower(), unset, similarity=TYPO_SIMILARITY) or did_you_mean(
+            key.lower(), names, names, TYPO_SIMILARITY
+        )
+        if hint and key.isprintable():
+            lines.append(f"{path}: {key} is not a setting{hint}")
     return sorted(lines)
-
-
-def _close(key: str, names: list[str]) -> list[str]:
-    return difflib.get_close_matches(key.lower(), names, n=1, cutoff=TYPO_SIMILARITY)

@@ -60,7 +60,7 @@ class LongLists:
         readers = [make_reader(params) for params in self._scope.params(root.stream)]
         for window in self._windows(selected):
             for run in selected:
-                run.is_due(window.low)
+                run.write_if_needed_since(window.low)
             if root.is_needed:
                 self._progress.begin_range(
                     root.name, window, readers[0].requests_for, root.rows_counted

@@ -1,17 +1,16 @@
-"""What the log says of a run: what begins, how far a long stream is, and how it all ended."""
+"""What the log says while a run goes on: what begins, how far a long stream is, that it ends."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Protocol
 
 import singer
 
 from tap_helpscout.dates import format_datetime
+from tap_helpscout.estimate import RequestCost, RequestsFor, duration, estimated_seconds
 from tap_helpscout.reading.batches import Window
+from tap_helpscout.results import Result, tell_failures, verdict
 from tap_helpscout.terminal import StatusLine
 from tap_helpscout.words import in_words
 
@@ -20,56 +19,6 @@ LOGGER = singer.get_logger()
 SECONDS_BETWEEN_LINES = 5  # our choice: a log that is read later stays short
 LONGEST_SILENCE = 30  # seconds; our choice: what says nothing for longer looks like a standstill
 SECONDS_BETWEEN_UPDATES = 0.2  # our choice: a line on a terminal that is easy to follow
-# Measured: what a row costs in this process, where nothing else holds the run up.
-SECONDS_PER_ROW = 0.00015
-# Measured: how much of the time a connection waits for a response, and not for what is to be asked.
-USED_SHARE = 0.75
-
-
-class RequestCost(Protocol):
-    """What is known of the requests of a run; the client has it."""
-
-    concurrency: int
-
-    @property
-    def requests_sent(self) -> int:
-        """How many requests this run has made."""
-
-    @property
-    def seconds_per_request(self) -> float:
-        """How long a response took on average, waiting for the rate limit aside."""
-
-    @property
-    def rate(self) -> str:
-        """How many requests were sent in the last minute, of how many that may be."""
-
-    def seconds_allowed_for(self, requests: int) -> float:
-        """How long so many requests take at least, for the rate limit's sake."""
-
-
-def estimated_seconds(requests: int, rows: int, cost: RequestCost) -> float:
-    """How long so many requests and rows will take: what the log and `--check` say."""
-    network = requests * cost.seconds_per_request / (cost.concurrency * USED_SHARE)
-    return max(network, rows * SECONDS_PER_ROW, cost.seconds_allowed_for(requests))
-
-
-RequestsFor = Callable[[int], float]
-"""About how many requests so many further rows will take."""
-
-
-def duration(seconds: float) -> str:
-    """`0:04:12`."""
-    return str(timedelta(seconds=round(seconds)))
-
-
-@dataclass
-class Result:
-    """How one selected stream ended."""
-
-    name: str
-    rows: int
-    notes: list[str]
-    error: str | None
 
 
 class Progress:
@@ -229,7 +178,7 @@ class Progress:
     def break_off(self, results: Iterable[Result]) -> None:
         """The run ends before its time: says which streams failed before."""
         self._end_tree()
-        _tell_failures(results)
+        tell_failures(results)
 
     def end(self, results: Iterable[Result]) -> list[Result]:
         """Says of each stream how it ended, and of the run in one line; those that failed."""
@@ -239,7 +188,7 @@ class Progress:
             LOGGER.info(
                 "%s: %s", result.name, ", ".join([in_words(result.rows, "row"), *result.notes])
             )
-        failed = _tell_failures(results)
+        failed = tell_failures(results)
         LOGGER.log(
             logging.CRITICAL if failed else logging.INFO,
             "done in %s: %s of %s, %s, %s",
@@ -247,7 +196,7 @@ class Progress:
             in_words(sum(result.rows for result in results), "row"),
             in_words(len(results), "stream"),
             in_words(self._cost.requests_sent, "request"),
-            _verdict(failed),
+            verdict(failed),
         )
         return failed
 
@@ -261,18 +210,3 @@ class Progress:
 
 def _percent(rows: int, counted: int) -> str:
     return f"{min(100 * rows / counted, 100) if counted else 100:.0f} %"
-
-
-def _tell_failures(results: Iterable[Result]) -> list[Result]:
-    failed = [result for result in results if result.error]
-    for result in failed:
-        LOGGER.critical("%s is incomplete: %s", result.name, result.error)
-    return failed
-
-
-def _verdict(failed: list[Result]) -> str:
-    if not failed:
-        return "complete"
-    names = ", ".join(result.name for result in failed)
-    they = "it" if len(failed) == 1 else "they"
-    return f"incomplete: {names}. The next run begins where {they} stopped"

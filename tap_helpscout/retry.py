@@ -35,8 +35,8 @@ class RetryBudget:
         self, tries: int, seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._tries, self._seconds, self._clock = tries, seconds, clock
-        self._failures = self._waits = 0
-        self._waited = 0.0
+        self._failures = self._told_waits = 0
+        self._told_seconds = 0.0
         self._deadline: float | None = None  # known from the first failure on
 
     def pause_after(self, error: RetriableError) -> float | None:
@@ -44,8 +44,8 @@ class RetryBudget:
         if self._deadline is None:
             self._deadline = self._clock() + self._seconds
         if error.wait is not None and self._may_wait(error.wait):
-            self._waits += 1
-            self._waited += error.wait
+            self._told_waits += 1
+            self._told_seconds += error.wait
             # A little later than told, and not all workers in the same moment.
             pause = error.wait + random.uniform(0.1, 0.5)
             self._deadline += pause
@@ -57,7 +57,7 @@ class RetryBudget:
         return pause
 
     def _may_wait(self, seconds: float) -> bool:
-        return self._waits < MOST_WAITS and self._waited + seconds <= LONGEST_WAITS
+        return self._told_waits < MOST_WAITS and self._told_seconds + seconds <= LONGEST_WAITS
 
 
 def retry(

@@ -59,11 +59,11 @@ class State:
     the listed ones: the next run lists them all.
 
     `versions` are those that were activated last. A FULL_TABLE run of a list with dates writes down
-    under `versions_in_progress` how far its new version is. What an interrupted run has
-    written has the new version already. If the next run began at the bookmark with yet another
-    version, activating that would take these rows away. So the next FULL_TABLE run goes on with the same version from `read_to`. A
-    run that writes the stream otherwise in between forgets it, and so does one that reads from an
-    earlier datetime on: the FULL_TABLE run after that begins anew.
+    under `versions_in_progress` how far its new version is. What an interrupted run has written has
+    the new version already. If the next run began at the bookmark with yet another version,
+    activating that would take these rows away. So the next FULL_TABLE run goes on with the same
+    version from `read_to`. A run that writes the stream otherwise in between forgets it, and so
+    does one that reads from an earlier datetime on: the FULL_TABLE run after that begins anew.
     """
 
     def __init__(self, document: dict[str, Any], source: str | None) -> None:
@@ -160,7 +160,8 @@ class State:
         return name in self._doubtful_embeds
 
     def set_doubtful_embeds(self, name: str, are_doubtful: bool) -> None:
-        """Keeps for the next run whether embedded rows of this stream were used in vain."""
+        """Keeps for the next run whether embedded rows of this stream were used and then found
+        doubtful."""
         (self._doubtful_embeds.add if are_doubtful else self._doubtful_embeds.discard)(name)
 
     def version(self, name: str) -> int | None:

@@ -11,10 +11,10 @@ from tap_helpscout.conform import compile_schema
 from tap_helpscout.dates import datetime_or_none, format_datetime
 from tap_helpscout.discover import load_schema
 from tap_helpscout.findings import Findings
-from tap_helpscout.progress import Result
 from tap_helpscout.reading.details import RowDetails
 from tap_helpscout.reading.embeds import EmbedVerifier
 from tap_helpscout.reading.outcomes import SOME_GONE, ChildOutcomes
+from tap_helpscout.results import Result
 from tap_helpscout.selection import SelectedStream
 from tap_helpscout.streams import Row, Stream, children_of
 from tap_helpscout.transform import to_record
@@ -102,7 +102,7 @@ class StreamRun:
         """Whether its rows are to be written, or those of a child."""
         return any(run.activity is Activity.WRITE for run in self.tree())
 
-    def is_due(self, low: datetime) -> None:
+    def write_if_needed_since(self, low: datetime) -> None:
         """Sets whether its rows are written now that those modified since `low` are read."""
         self.write_or_skip(self.start is not None and self.start <= low)
 

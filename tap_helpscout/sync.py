@@ -10,13 +10,14 @@ from tap_helpscout.client import Client
 from tap_helpscout.config import Config
 from tap_helpscout.errors import ApiError
 from tap_helpscout.long_lists import LongLists
-from tap_helpscout.progress import Progress, Result
+from tap_helpscout.progress import Progress
 from tap_helpscout.reading.batches import Batch
 from tap_helpscout.reading.days import first_day, number_of_days, read_days
 from tap_helpscout.reading.lists import fetch_listed, read_children, read_listed
 from tap_helpscout.reading.outcomes import GONE, Patience
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.records import RecordWriter, Write
+from tap_helpscout.results import Result
 from tap_helpscout.scope import Scope, in_turn
 from tap_helpscout.selection import SelectedStream
 from tap_helpscout.state import State

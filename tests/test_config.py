@@ -52,7 +52,7 @@ def test_a_missing_file_is_refused(tap, fake, option):
     assert "none.json: No such file" in line
 
 
-@pytest.mark.parametrize("right, too", [(None, ""), (2, ", which is set too")])
+@pytest.mark.parametrize("right, too", [(None, ""), (2, ", which is there too")])
 def test_a_setting_that_is_misspelt_is_told_and_the_run_goes_on(tap, right, too):
     tap.configure(concurency=1, concurrency=right, disable_collection=True)
     log = tap.good_run(catalog=tap.select("teams")).log

@@ -17,7 +17,7 @@ from tap_helpscout.check.report import Line, Size, Status, count, failed, in_tim
 from tap_helpscout.client import Client
 from tap_helpscout.config import Config
 from tap_helpscout.errors import HelpScoutError
-from tap_helpscout.progress import estimated_seconds
+from tap_helpscout.estimate import estimated_seconds
 from tap_helpscout.reading.lists import fetch_listed
 from tap_helpscout.scope import Scope
 from tap_helpscout.stream_run import plan_run

@@ -14,8 +14,8 @@ from tap_helpscout.stream_run import Context, StreamRun
 from tap_helpscout.streams import Stream
 from tap_helpscout.words import in_words
 
-# Our choice, so that an account of any size is asked some 60 times: of how many parents the
-# children are counted.
+# Our choice: the children of so many parents are counted, so that an account of any size is asked
+# some 60 times.
 COUNTED_PARENTS = 3
 
 

@@ -32,11 +32,11 @@ class RangeCheck(TreeCheck):
         child = root.embedded_child
         verifier = child.verifier if child else None
         settled = seconds_before(self._end, self._lookback_seconds)
-        reader = partial(RangeReader, self._client, root.stream, verifier, settled)
-        yield from self._inboxes(root.stream, reader().ask_since(self._start_date))
+        make_reader = partial(RangeReader, self._client, root.stream, verifier, settled)
+        yield from self._inboxes(root.stream, make_reader().ask_since(self._start_date))
         params = self._scope.params(root.stream)
         window = Window(self._start_date, self._end)
-        readers = [reader(one) for one in params[:COUNTED_MAILBOXES]]
+        readers = [make_reader(one) for one in params[:COUNTED_MAILBOXES]]
         firsts = [reader.first_page(window) for reader in readers]
         number = round(sum(map(count, firsts)) * len(params) / len(firsts))
         if root.selected:

@@ -11,8 +11,8 @@ from tap_helpscout.scope import Scope
 from tap_helpscout.stream_run import run_context
 from tap_helpscout.streams import Stream
 
-# Our choice, so that an account of any size is asked some 60 times: of how many inboxes rows are
-# counted where each is read by itself.
+# Our choice: where each inbox is read by itself, the rows of so many are counted, so that an
+# account of any size is asked some 60 times.
 COUNTED_MAILBOXES = 3
 
 

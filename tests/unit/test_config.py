@@ -177,10 +177,10 @@ def test_keys_of_other_programs_are_left_alone():
 @pytest.mark.parametrize(
     "settings, meant",
     [
-        ({"client_ids": "c"}, "client_id, which is set too"),
-        ({"concurrency": 2, "concurency": 3}, "concurrency, which is set too"),
+        ({"client_ids": "c"}, "client_id, which is there too"),
+        ({"concurrency": 2, "concurency": 3}, "concurrency, which is there too"),
         ({"concurrency": " ", "concurency": 3}, "concurrency"),
-        ({"access_token": "a", "access_tokens": "b"}, "access_token, which is set too"),
+        ({"access_token": "a", "access_tokens": "b"}, "access_token, which is there too"),
     ],
     ids=str,
 )

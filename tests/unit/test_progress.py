@@ -7,14 +7,10 @@ from datetime import datetime, timezone
 
 import pytest
 
-from tap_helpscout.progress import (
-    USED_SHARE,
-    Progress,
-    Result,
-    duration,
-    estimated_seconds,
-)
+from tap_helpscout.estimate import USED_SHARE, duration, estimated_seconds
+from tap_helpscout.progress import Progress
 from tap_helpscout.reading.batches import Window
+from tap_helpscout.results import Result
 from tap_helpscout.terminal import ERASE_LINE, StatusLine
 from tap_helpscout.words import in_words, is_or_are
 
