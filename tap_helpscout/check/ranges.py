@@ -8,8 +8,9 @@ from tap_helpscout.check.report import Line, Status, count, counted, or_failed
 from tap_helpscout.check.tree_check import COUNTED_MAILBOXES, TreeCheck
 from tap_helpscout.dates import seconds_before
 from tap_helpscout.reading.batches import Window
+from tap_helpscout.reading.comparison import Comparison
 from tap_helpscout.reading.completeness import read_until_complete
-from tap_helpscout.reading.embeds import Comparison, EmbedState, EmbedVerifier
+from tap_helpscout.reading.embeds import EmbedState, EmbedVerifier
 from tap_helpscout.reading.lists import fetch_listed
 from tap_helpscout.reading.pages import Page
 from tap_helpscout.reading.ranges import RangeReader

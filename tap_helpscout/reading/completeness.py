@@ -15,12 +15,11 @@ from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.pages import (
     FIRST,
     Fetch,
-    NextLinks,
     Page,
-    PageTrail,
     fetch_if_there,
     prefetched_pages,
 )
+from tap_helpscout.reading.trail import NextLinks, PageTrail
 from tap_helpscout.streams import Row, RowKey, Stream
 from tap_helpscout.words import in_words
 

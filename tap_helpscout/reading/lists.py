@@ -11,8 +11,9 @@ from tap_helpscout.dates import EARLIEST
 from tap_helpscout.errors import ApiError
 from tap_helpscout.prefetch import Load
 from tap_helpscout.reading.batches import Batch, Window
+from tap_helpscout.reading.comparison import Comparison
 from tap_helpscout.reading.completeness import read_until_complete
-from tap_helpscout.reading.embeds import Comparison, EmbedVerifier, Treatment
+from tap_helpscout.reading.embeds import EmbedVerifier, Treatment
 from tap_helpscout.reading.pages import (
     FIRST,
     Fetch,

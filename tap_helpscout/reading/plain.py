@@ -13,7 +13,8 @@ from datetime import datetime
 from tap_helpscout.dates import datetime_or_none
 from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.completeness import Reading, Verdict, is_the_end
-from tap_helpscout.reading.pages import NextLinks, Page
+from tap_helpscout.reading.pages import Page
+from tap_helpscout.reading.trail import NextLinks
 from tap_helpscout.streams import Row, RowKey, Stream
 
 # Our choice: more than one is needed only where totals or the order are wrong. Fewer than elsewhere

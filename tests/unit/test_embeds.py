@@ -3,6 +3,7 @@
 import pytest
 
 from tap_helpscout.errors import ApiError
+from tap_helpscout.reading.comparison import Comparison
 from tap_helpscout.reading.embeds import (
     ENOUGH_MATCHES,
     FEW_LISTINGS,
@@ -10,7 +11,6 @@ from tap_helpscout.reading.embeds import (
     PAGES_AHEAD,
     REQUESTS_PER_LISTING,
     SAMPLE_FACTOR,
-    Comparison,
     CutDetector,
     EmbedState,
     EmbedVerifier,

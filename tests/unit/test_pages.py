@@ -6,11 +6,11 @@ from tap_helpscout.errors import ApiError
 from tap_helpscout.reading.pages import (
     FIRST,
     Page,
-    PageTrail,
     fetch_if_there,
     parse_page,
     whole_number,
 )
+from tap_helpscout.reading.trail import PageTrail
 from tap_helpscout.streams import STREAMS
 from tests.unit.lists import page_of, row
 
