@@ -343,7 +343,7 @@ def test_of_a_file_whose_last_state_is_torn_the_last_whole_one_is_asked_for(tap,
     assert "is torn" in line and "(examples/sync.sh does so by itself)" in line
     (command,) = re.findall(r"as in (sed .+) \(examples", line)
     subprocess.run(["sh", "-c", command], check=True)
-    assert Path(f"{path}.last").read_text() == state
+    assert Path(f"{path}.last").read_text(encoding="utf-8") == state
 
 
 @pytest.mark.parametrize("is_due", ["config", "catalog"])
