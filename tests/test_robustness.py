@@ -159,10 +159,10 @@ class Dripping:
 )
 def test_a_response_that_drips_a_byte_at_a_time_ends(tap, head):
     with Dripping(head, interval=0.03) as server:
-        tap.configure(api_url=server.url, request_timeout=0.2, retry_seconds=0, access_token="x")
+        tap.configure(api_url=server.url, request_timeout=0.4, retry_seconds=0, access_token="x")
         run = tap.run(env=NO_PROXY, timeout=60)
         assert server.connections == 1
-    ended(run, "GET /v2/users/me failed: the response is not whole after 2 s")
+    ended(run, "GET /v2/users/me failed: the response is not whole after 4 s")
 
 
 # -- what responses hold ---------------------------------------------------------------------------

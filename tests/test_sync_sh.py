@@ -436,8 +436,9 @@ def test_a_second_signal_ends_the_target_too(night: Night) -> None:
         process.terminate()
         wait_until(lambda: "ending" in night.read("tap.log"))
         process.terminate()
-        assert process.wait(timeout=60) == 143
-    assert "(tap 143, target 143)" in night.read("tap.log")
+        # bash says 255 of a child where a signal comes as its `wait` returns.
+        assert process.wait(timeout=60) in (143, 255)
+    assert re.search(r"\(tap (143|255), target 143\)", night.read("tap.log"))
 
 
 # With the real tap.
