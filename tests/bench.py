@@ -62,9 +62,9 @@ MAIN_PAIR = ("conversations", "conversation_threads")
 REQUESTS_BEFORE = {"2,000 conversations": 192, "10,000 conversations": 975, "2,000 customers": 46}
 PROBES, SAMPLES = 6, 0.02
 INBOX_LIST = 1  # since then also: each run asks which inboxes there are
-# CPU per row before records had to fit their schemas, and what it may be since; of that of 1.2.2 in
-# the same run: only a ratio holds on another machine.
-CPU_BEFORE, CPU_GOAL = 0.15, 0.25
+# Milliseconds of CPU per row before records had to fit their schemas, and those of 1.2.2 in the
+# same run: only their ratio holds on another machine.
+CPU_BEFORE, CPU_PUBLISHED_THEN = 0.173, 1.162
 FIRST_SYNC = re.compile(
     r"^first sync +ok +about (?P<requests>\d+) requests, (?P<time>[\d.]+) (?P<unit>[a-z]+?)s? at ",
     re.MULTILINE,
@@ -386,6 +386,7 @@ def beside_published(
         return 1000 * (ran.cpu - start) / ran.rows
 
     mine, published = per_row(ours, TAP), per_row(theirs, _published(python, url))
+    most = 1.1 * CPU_BEFORE / CPU_PUBLISHED_THEN
     pairs = [
         Pair("requests", f"{len(theirs.log):,}", f"{len(ours.log):,}"),
         Pair("time", f"{theirs.seconds:.1f} s", f"{ours.seconds:.1f} s"),
@@ -395,9 +396,9 @@ def beside_published(
     figures = [
         Figure(
             f"CPU per row, start-up apart, of that of {PUBLISHED}",
-            f"{CPU_GOAL:.2f} × ({CPU_BEFORE:.2f} × before)",
+            f"{most:.2f} × ({CPU_BEFORE / CPU_PUBLISHED_THEN:.2f} × before, and 10 %)",
             f"{mine / published:.2f} ×",
-            mine <= CPU_GOAL * published,
+            mine <= most * published,
             is_timed=True,
         ),
         Figure(
