@@ -54,7 +54,7 @@ def _of_misplaced(entry: CatalogEntry) -> Iterator[str]:
                 "belongs inside"
             )
     for name, field in (entry.schema.get("properties") or {}).items():
-        if isinstance(as_boolean(field.get("selected")), bool):
+        if as_boolean(field.get("selected")) is not None:
             yield (
                 f'"selected" in the schema of the field {json.dumps(name)} has no effect; it '
                 f"belongs into the metadata with the {_where(('properties', name))}"

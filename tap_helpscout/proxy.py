@@ -15,8 +15,11 @@ SHORTEST_PASSWORD = 4
 
 
 def check_proxy(api_url: str, proxies: Mapping[str, str], redactor: Redactor) -> None:
-    """Raises ConfigError for a proxy's URL that cannot be used, for what then fails repeats
-    parts of it, with the password in them."""
+    """Hides the password of the proxy's URL from the log, where it is known to be one.
+
+    Raises ConfigError for a URL that cannot be used, for what then fails repeats parts of it, with
+    the password in them.
+    """
     proxy = select_proxy(api_url, proxies)
     if not proxy:
         return

@@ -138,20 +138,23 @@ class Sync:
                 if root.stream.is_windowed:
                     self._long_lists.read(root, context)
                 else:
-                    self._walk.walk(root, self._batches(root, context), context)
+                    self._read_whole(root, context)
         except ApiError as error:
             root.fail(str(error))
             self._progress.stream_failed(root.name, error.status)
 
     # -- lists that are read whole ---------------------------------------------------------------
 
-    def _batches(self, root: StreamRun, context: Context) -> Iterator[Batch]:
-        if not root.stream.day_column:
+    def _read_whole(self, root: StreamRun, context: Context) -> None:
+        """Reads a list from its first row to its last, or a report from day to day."""
+        if root.stream.day_column:
+            first = first_day(self._config.start_date, root.start)
+            self._progress.begin_stream(root.name, number_of_days(first, self._run_start))
+            batches = read_days(self._client, root.stream, context, first, self._run_start)
+        else:
             self._progress.begin_stream(root.name)
-            return self._listed(root.stream, context)
-        first = first_day(self._config.start_date, root.start)
-        self._progress.begin_stream(root.name, number_of_days(first, self._run_start))
-        return read_days(self._client, root.stream, context, first, self._run_start)
+            batches = self._listed(root.stream, context)
+        self._walk.walk(root, batches, context)
 
     def _listed(self, stream: Stream, context: Context) -> Iterator[Batch]:
         """The rows of a list that is read whole, of the inboxes of this run."""

@@ -112,16 +112,19 @@ class RateLimiter:
         return f"{self.used} of {self.allowed}"
 
     def seconds_for(self, requests: int) -> float:
-        """How long so many further requests take, asked for without a pause: the next window's by
-        sending them in mind, for what was sent in this one decides, and the others evenly apart."""
+        """How long so many further requests take that are asked for without a pause.
+
+        When those of the next window are due depends on what was sent in this one: they are
+        simulated, one by one. All after them are evenly apart.
+        """
         began = now = self._clock()
-        in_mind = copy.copy(self)
-        in_mind._clock, in_mind._sent = lambda: now, collections.deque(tuple(self._sent))
+        simulated = copy.copy(self)
+        simulated._clock, simulated._sent = lambda: now, collections.deque(tuple(self._sent))
         allowed = self.allowed
         for _ in range(min(requests, allowed)):
-            while (seconds := in_mind.seconds_until_next()) > 1e-6:  # else the float may not move
+            while (seconds := simulated.seconds_until_next()) > 1e-6:  # else the float may not move
                 now += seconds
-            in_mind.record()
+            simulated.record()
         return now - began + max(0, requests - allowed) * WINDOW_SECONDS / allowed
 
     def _spacing(self, now: float) -> float:

@@ -71,5 +71,5 @@ def days_between(first: datetime, last: datetime) -> Iterator[datetime]:
 
 
 def number_of_days(first: datetime, last: datetime) -> int:
-    """How many those are."""
+    """How many days `days_between` gives."""
     return (last - first).days + 1
